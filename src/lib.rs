@@ -1,0 +1,135 @@
+//! Brokerless publish/subscribe over UDP: publishers send numbered messages straight to subscribers by multicast, keep
+//! what they sent, and send it again to whoever missed it. **Nothing is lost in silence**: `published = delivered +
+//! lost`, and each loss is named.
+//!
+//! # A publisher and a subscriber
+//!
+//! ```
+//! use nakcast::Event;
+//! use nakcast::Publisher;
+//! use nakcast::Subscriber;
+//!
+//! let uri = "udp://239.192.7.3:4103?interface=lo";
+//! let mut subscriber = Subscriber::open(uri)?;
+//! let mut publisher = Publisher::open(uri)?;
+//!
+//! publisher.publish(b"trades", b"AAPL 100 @ 187.20")?;
+//! loop {
+//!     match subscriber.recv()? {
+//!         Event::Message(message) => {
+//!             println!("{} {:?}", message.offset, message.payload);
+//!             break;
+//!         }
+//!         Event::Lost { range, reason, .. } => eprintln!("lost {range}: {reason}"),
+//!         _ => {}
+//!     }
+//! }
+//! # publisher.abort();
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Everybody gets everything
+//!
+//! ```
+//! use nakcast::Policy;
+//! use nakcast::Publisher;
+//! use std::time::Duration;
+//!
+//! let uri = "udp://239.192.7.4:4104?interface=lo";
+//! let mut publisher = Publisher::builder().udp(uri).policy(Policy::BLOCK).open()?;
+//! if let Err(error) = publisher.wait_for(2, Duration::from_millis(1)) {
+//!     println!("{error}");
+//! }
+//! publisher.publish(b"", b"held back until the slowest subscriber has room")?;
+//! publisher.finish(Duration::from_secs(1))?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Written in place
+//!
+//! ```
+//! # let mut publisher = nakcast::Publisher::open("udp://239.192.7.5:4105?interface=lo")?;
+//! let mut claim = publisher.claim(b"ticks", 8)?;
+//! claim.copy_from_slice(&42_u64.to_le_bytes());
+//! claim.commit();
+//! # publisher.abort();
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Layers
+//!
+//! Each names only those below it, and a test proves it.
+//!
+//! ```text
+//! publisher subscriber config endpoint error event stats      what users call
+//! io          sockets, system calls, the one clock, waiting
+//! sim         networks that fail on purpose, by a seed
+//! protocol    state machines without input or output
+//! history     what was published, read by offset
+//! wire        bytes to typed views and back
+//! offset time
+//! ```
+//!
+//! [`wire`], [`history`], [`protocol`] and [`sim`] are public so that tests, fuzzers and tools need no back door; they
+//! may change in a minor version.
+
+pub mod history;
+pub mod offset;
+pub mod protocol;
+pub mod sim;
+pub mod time;
+pub mod wire;
+
+mod config;
+mod endpoint;
+mod error;
+mod event;
+mod io;
+mod publisher;
+mod stats;
+mod subscriber;
+
+pub use config::DATAGRAM;
+pub use config::FINISH_ON_DROP;
+pub use config::LINGER;
+pub use config::LONGEST_MESSAGE;
+pub use config::Policy;
+pub use config::PublisherBuilder;
+pub use config::RECEIVE_BUFFER;
+pub use config::REORDER_WINDOW;
+pub use config::RING;
+pub use config::SEND_BUFFER;
+pub use config::SubscriberBuilder;
+pub use endpoint::Endpoint;
+pub use endpoint::EndpointError;
+pub use error::Error;
+pub use error::FinishError;
+pub use error::InterfaceError;
+pub use error::PublishError;
+pub use error::SocketError;
+pub use error::WaitError;
+pub use event::DownReason;
+pub use event::Event;
+pub use event::LostReason;
+pub use event::Message;
+pub use event::OwnedMessage;
+pub use event::PublisherEvent;
+pub use offset::Offset;
+pub use offset::OffsetRange;
+pub use publisher::Claim;
+pub use publisher::Publisher;
+pub use publisher::SharedPublisher;
+pub use sim::Faults;
+pub use stats::Book;
+pub use stats::PublisherStats;
+pub use stats::ReceiverRow;
+pub use stats::ReceiverStats;
+pub use stats::RepairTimes;
+pub use stats::SenderStats;
+pub use stats::SourceSnapshot;
+pub use stats::SourceStats;
+pub use stats::SubscriberStats;
+pub use subscriber::Subscriber;
+pub use wire::ReceiverId;
+pub use wire::SessionId;
+pub use wire::StreamId;

@@ -1,0 +1,73 @@
+//! Writing everything that is not a batch.
+
+use zerocopy::IntoBytes;
+
+use crate::wire::GONE_ENTRIES;
+use crate::wire::GoneEntry;
+use crate::wire::Head;
+use crate::wire::Heartbeat;
+use crate::wire::Kind;
+use crate::wire::Nak;
+use crate::wire::RANGES;
+use crate::wire::RangeEntry;
+use crate::wire::ReceiverId;
+use crate::wire::Shed;
+use crate::wire::Status;
+use crate::wire::Token;
+use crate::wire::Welcome;
+use crate::wire::header::HEADER_BYTES;
+
+/// Writes a HEARTBEAT over `out`.
+pub fn encode_heartbeat(out: &mut Vec<u8>, head: &Head, heartbeat: &Heartbeat) {
+    write(out, head, Kind::Heartbeat, 0, &[heartbeat.as_bytes()]);
+}
+
+/// Writes an END over `out`.
+pub fn encode_end(out: &mut Vec<u8>, head: &Head, heartbeat: &Heartbeat) {
+    write(out, head, Kind::End, 0, &[heartbeat.as_bytes()]);
+}
+
+/// Writes a NAK over `out` for the first [`RANGES`] of `ranges`, which ascend and are disjoint.
+pub fn encode_nak(out: &mut Vec<u8>, head: &Head, from: (ReceiverId, Token), ranges: &[RangeEntry]) {
+    let ranges = ranges.get(..RANGES).unwrap_or(ranges);
+    let nak = Nak::new(from.0, from.1);
+    write(out, head, Kind::Nak, ranges.len(), &[nak.as_bytes(), ranges.as_bytes()]);
+}
+
+/// Writes a STATUS over `out`.
+pub fn encode_status(out: &mut Vec<u8>, head: &Head, status: &Status) {
+    write(out, head, Kind::Status, 0, &[status.as_bytes()]);
+}
+
+/// Writes a WELCOME over `out`.
+pub fn encode_welcome(out: &mut Vec<u8>, head: &Head, welcome: &Welcome) {
+    write(out, head, Kind::Welcome, 0, &[welcome.as_bytes()]);
+}
+
+/// Writes a GONE over `out` for the first [`GONE_ENTRIES`] of `entries`.
+pub fn encode_gone(out: &mut Vec<u8>, head: &Head, entries: &[GoneEntry]) {
+    let entries = entries.get(..GONE_ENTRIES).unwrap_or(entries);
+    write(out, head, Kind::Gone, entries.len(), &[entries.as_bytes()]);
+}
+
+/// Writes a SHED over `out` for the first [`RANGES`] of `ranges`, which ascend and are disjoint.
+pub fn encode_shed(
+    out: &mut Vec<u8>,
+    head: &Head,
+    receiver: ReceiverId,
+    retry_after_us: u32,
+    ranges: &[RangeEntry],
+) {
+    let ranges = ranges.get(..RANGES).unwrap_or(ranges);
+    let shed = Shed::new(receiver, retry_after_us);
+    write(out, head, Kind::Shed, ranges.len(), &[shed.as_bytes(), ranges.as_bytes()]);
+}
+
+fn write(out: &mut Vec<u8>, head: &Head, kind: Kind, count: usize, parts: &[&[u8]]) {
+    out.clear();
+    out.resize(HEADER_BYTES, 0);
+    for part in parts {
+        out.extend_from_slice(part);
+    }
+    head.seal(kind, u16::try_from(count).unwrap_or(u16::MAX), out);
+}

@@ -1,0 +1,100 @@
+//! Bytes on the wire: version 1 of the format, as typed views. No state, no clock, and no input that panics.
+//!
+//! This page is the normative layout. All numbers are little-endian.
+//!
+//! # Every datagram: a header of 32 bytes
+//!
+//! | at | field | type | meaning |
+//! | --- | --- | --- | --- |
+//! | 0 | magic | u16 | `0x4B4E`, "NK" |
+//! | 2 | version, kind | u8 | high nibble the version, 1; low nibble the [`Kind`] |
+//! | 3 | flags | u8 | REPAIR 1, OPENING 2, TIMESTAMP 4, KEYED 128 (reserved); any other, and KEYED, is refused |
+//! | 4 | checksum | u32 | CRC-32 (IEEE) of the first `32 + length` bytes, with this field and the REPAIR bit taken as 0 |
+//! | 8 | stream | u32 | the stream on this endpoint |
+//! | 12 | count | u16 | DATA: offsets covered, at least 1; NAK, GONE, SHED: entries; otherwise 0 |
+//! | 14 | length | u16 | bytes after the header that mean something |
+//! | 16 | session | u64 | one life of the stream's numbering |
+//! | 24 | base | u64 | see below |
+//!
+//! Bytes beyond `32 + length` are padding: zero when sent, never parsed, and only ever sent over UDP. With TIMESTAMP,
+//! the first 8 bytes after the header are the time of sending in nanoseconds since the Unix epoch; they count in
+//! `length`. REPAIR marks bytes sent again: it lies outside the checksum, so a repair is the first sending, one bit
+//! apart. OPENING is set on all that is sent in the first second of a session, at most until 1,000 batches: whoever
+//! first hears a session with this bit starts at offset 0.
+//!
+//! # Kinds
+//!
+//! | kind | base | body |
+//! | --- | --- | --- |
+//! | 1 DATA | offset of the first message | frames |
+//! | 2 HEARTBEAT | end of the last batch handed to the socket | `oldest u64, receivers u32, grtt_us u32, status_ms u16, tcp_port u16, flags u16, 0 u16` |
+//! | 3 END | as HEARTBEAT, and nothing follows it | as HEARTBEAT |
+//! | 4 NAK | 0 | `receiver u64, token u64`, then `count` × `(from u64, n u32)`, ascending, disjoint, at most 100 |
+//! | 5 STATUS | the next offset wanted | `receiver u64, token u64, time u64, window u32, rtt_us u32, delivered u64, lost u64, naks u64, kernel_drops u64, lag_us u32, flags u16, 0 u16` |
+//! | 6 WELCOME | 0 | `receiver u64, token u64, echo u64` |
+//! | 7 GONE | 0 | `count` × `(from u64, to u64, reason u8, 0 × 7)`, at most 50 |
+//! | 8 SHED | 0 | `receiver u64, retry_after_us u32, 0 u32`, then `count` ranges as in NAK |
+//! | 9 HELLO | | over TCP only; refused here |
+//!
+//! Heartbeat flags: POLL 1 (answer with a STATUS), BLOCK 2 (the publisher waits for its slowest receiver). Status
+//! flags: LEAVING 1, OBSERVER 2. Reasons of a GONE:
+//! OVERRUN 1, EXPIRED 2, NOT_DURABLE 3, DAMAGED 4, EVICTED 5. Reserved zeros must be zero.
+//!
+//! # Frames
+//!
+//! The frames of a batch end exactly at `length`, and their offsets add up to exactly `count`:
+//!
+//! ```text
+//! len u16 | flags u8 | topic_len u8 | topic (topic_len bytes) | payload (len bytes)
+//! ```
+//!
+//! Flags: FIRST 1 and LAST 2 fragment (a message in one piece has both; a topic stands only in the first); FILTERED 4
+//! (alone: `len` holds how many offsets, at least 1, were left out for this subscriber, and nothing follows).
+
+mod batch;
+mod control;
+mod encode;
+mod header;
+mod id;
+
+#[cfg(test)]
+mod tests;
+
+pub use batch::FRAME_BYTES;
+pub use batch::Frame;
+pub use batch::FrameFlags;
+pub use batch::Frames;
+pub use batch::TOPIC_BYTES;
+pub use batch::put_frame;
+pub use batch::seal_batch;
+pub use control::Body;
+pub use control::Datagram;
+pub use control::GONE_ENTRIES;
+pub use control::GoneEntry;
+pub use control::GoneReason;
+pub use control::Heartbeat;
+pub use control::Nak;
+pub use control::RANGES;
+pub use control::RangeEntry;
+pub use control::Shed;
+pub use control::Status;
+pub use control::Welcome;
+pub use encode::encode_end;
+pub use encode::encode_gone;
+pub use encode::encode_heartbeat;
+pub use encode::encode_nak;
+pub use encode::encode_shed;
+pub use encode::encode_status;
+pub use encode::encode_welcome;
+pub use header::DecodeError;
+pub use header::Flags;
+pub use header::HEADER_BYTES;
+pub use header::Head;
+pub use header::Header;
+pub use header::Kind;
+pub use header::TIMESTAMP_BYTES;
+pub use header::mark_repair;
+pub use id::ReceiverId;
+pub use id::SessionId;
+pub use id::StreamId;
+pub use id::Token;

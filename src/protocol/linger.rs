@@ -1,0 +1,189 @@
+//! When a message leaves: alone at once, or gathered with others in a burst, by itself.
+
+use core::time::Duration;
+
+use crate::time::Time;
+
+/// A message that follows a send within this time is soon: the application is in a burst (measured: a request or a
+/// feed paced at 100,000 messages a second never is).
+const SOON: Duration = Duration::from_micros(3);
+/// Soon messages in a row that still leave alone: a short burst costs no latency.
+const ALONE: u32 = 8;
+/// A hold of 2¹² messages fills any train of usual messages.
+const MOST_DOUBLINGS: u32 = 12;
+/// How often within a linger a holding publisher looks at the time.
+const LOOKS: u64 = 8;
+
+/// What becomes of the first message after everything was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leave {
+    /// It is sent at once.
+    Alone,
+    /// It waits for others, until there are so many, a train is full, or the linger is over.
+    Hold {
+        /// Messages that may wait.
+        messages: u64,
+    },
+}
+
+/// What a holding publisher does after a look at the time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// Send what waits.
+    Flush,
+    /// Hold on, and look again after so many messages.
+    HoldOn {
+        /// Messages until the next look.
+        messages: u64,
+    },
+}
+
+/// The rule by which a publisher gathers, without reading the clock for each message: only for the first one after a
+/// send, and some eight times within a linger while it holds.
+///
+/// The first 8 messages that each follow a send within 3 µs leave alone; then up to 2, 4, 8 … are held. A pause takes
+/// the streak back, a long one ends it.
+#[derive(Debug)]
+pub struct Linger {
+    most: Duration,
+    sent_at: Option<Time>,
+    streak: u32,
+    since: Time,
+    budget: u64,
+    stride: u64,
+}
+
+impl Linger {
+    /// A rule that holds no message longer than `most` while messages flow; zero sends each alone.
+    #[must_use]
+    pub const fn new(most: Duration) -> Self {
+        Self { most, sent_at: None, streak: 0, since: Time::ZERO, budget: 0, stride: 1 }
+    }
+
+    /// A message comes when nothing waits.
+    pub fn on_first(&mut self, now: Time) -> Leave {
+        self.update_streak(now);
+        if self.streak <= ALONE || self.most.is_zero() {
+            return Leave::Alone;
+        }
+        self.since = now;
+        self.budget = 1 << (self.streak - ALONE).min(MOST_DOUBLINGS);
+        self.stride = (self.budget / LOOKS).max(1);
+        Leave::Hold { messages: self.budget }
+    }
+
+    fn update_streak(&mut self, now: Time) {
+        let Some(sent_at) = self.sent_at else { return };
+        let gap = now.since(sent_at);
+        self.streak = if gap < SOON {
+            (self.streak + 1).min(ALONE + MOST_DOUBLINGS)
+        } else if gap > self.most.saturating_mul(4) {
+            0
+        } else {
+            self.streak.saturating_sub(1)
+        };
+    }
+
+    /// How many messages may come before the next look at the time.
+    #[must_use]
+    pub const fn stride(&self) -> u64 {
+        self.stride
+    }
+
+    /// Whether `waiting` messages are as many as may wait.
+    #[must_use]
+    pub const fn is_enough(&self, waiting: u64) -> bool {
+        waiting >= self.budget
+    }
+
+    /// A look at the time while `waiting` messages wait.
+    pub fn look(&mut self, now: Time, waiting: u64) -> Look {
+        let held = now.since(self.since);
+        if self.is_enough(waiting) {
+            return Look::Flush;
+        }
+        if held >= self.most {
+            // So few came in a whole linger: next time, hold no more than that.
+            self.streak = self.streak.min(ALONE + waiting.max(1).ilog2().saturating_sub(1));
+            return Look::Flush;
+        }
+        let each = held.as_nanos() as u64 / waiting.max(1);
+        let apart = self.most.as_nanos() as u64 / LOOKS;
+        self.stride = apart.checked_div(each).unwrap_or(self.budget).clamp(1, self.budget);
+        Look::HoldOn { messages: self.stride }
+    }
+
+    /// What waited was sent, by now.
+    pub const fn on_sent(&mut self, now: Time) {
+        self.sent_at = Some(now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINGER: Duration = Duration::from_micros(50);
+
+    fn at(nanos: u64) -> Time {
+        Time(nanos)
+    }
+
+    #[test]
+    fn requests_and_paced_feeds_are_never_held() {
+        for gap in [4_000, 20_000, 1_000_000] {
+            let mut linger = Linger::new(LINGER);
+            for n in 1..10_000 {
+                assert_eq!(linger.on_first(at(n * gap)), Leave::Alone, "{gap} ns apart");
+                linger.on_sent(at(n * gap));
+            }
+        }
+    }
+
+    #[test]
+    fn a_tight_loop_holds_ever_more() {
+        let mut linger = Linger::new(LINGER);
+        let holds: Vec<_> = (1..14)
+            .map(|n| {
+                let leave = linger.on_first(at(n * 100));
+                linger.on_sent(at(n * 100));
+                leave
+            })
+            .collect();
+        assert!(holds[..9].iter().all(|leave| *leave == Leave::Alone), "{holds:?}");
+        let more = [2, 4, 8, 16].map(|messages| Leave::Hold { messages });
+        assert_eq!(holds[9..], more);
+    }
+
+    #[test]
+    fn a_hold_ends_with_its_linger_or_its_budget() {
+        let mut linger = Linger::new(LINGER);
+        for n in 1..14 {
+            linger.on_first(at(n * 100));
+            linger.on_sent(at(n * 100));
+        }
+        let leave = linger.on_first(at(1_400));
+        assert_eq!(leave, Leave::Hold { messages: 32 });
+        assert!(matches!(linger.look(at(11_400), 4), Look::HoldOn { messages: 2 }));
+        assert_eq!(linger.look(at(11_500), 32), Look::Flush);
+        assert_eq!(linger.look(at(51_400), 4), Look::Flush);
+        linger.on_sent(at(51_500));
+        assert_eq!(
+            linger.on_first(at(51_600)),
+            Leave::Hold { messages: 4 },
+            "as few as came in a linger, doubled"
+        );
+    }
+
+    #[test]
+    fn a_pause_ends_the_streak() {
+        let mut linger = Linger::new(LINGER);
+        for n in 1..14 {
+            linger.on_first(at(n * 100));
+            linger.on_sent(at(n * 100));
+        }
+        assert_eq!(linger.on_first(at(1_000_000)), Leave::Alone);
+        linger.on_sent(at(1_000_100));
+        assert_eq!(linger.on_first(at(1_000_200)), Leave::Alone);
+    }
+}

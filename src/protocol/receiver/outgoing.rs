@@ -1,0 +1,146 @@
+//! The NAK and STATUS datagrams of a receiver, one at a time.
+
+use core::net::SocketAddr;
+
+use zerocopy::little_endian::U16;
+use zerocopy::little_endian::U32;
+use zerocopy::little_endian::U64;
+
+use crate::offset::Offset;
+use crate::offset::OffsetRange;
+use crate::protocol::Receiver;
+use crate::protocol::receiver::source::Source;
+use crate::time::Time;
+use crate::wire::Flags;
+use crate::wire::Head;
+use crate::wire::RANGES;
+use crate::wire::RangeEntry;
+use crate::wire::Status;
+use crate::wire::StreamId;
+use crate::wire::encode_nak;
+use crate::wire::encode_status;
+
+/// What waits to be sent: ranges to ask for, and the datagram shown last.
+#[derive(Debug, Default)]
+pub(super) struct Outgoing {
+    /// Of each source with something to ask for: its index, and the ranges, ascending.
+    asks: Vec<(usize, RangeEntry)>,
+    ranges: Vec<OffsetRange>,
+    shown: Vec<u8>,
+    to: Option<SocketAddr>,
+}
+
+impl Outgoing {
+    /// Queues what `fill` wants to ask source `index` for, neighbours joined.
+    pub(super) fn ask(&mut self, index: usize, fill: impl FnOnce(&mut Vec<OffsetRange>)) {
+        self.ranges.clear();
+        fill(&mut self.ranges);
+        let mut ranges = self.ranges.iter().copied();
+        let Some(mut run) = ranges.next() else { return };
+        for range in ranges {
+            if range.from == run.to {
+                run.to = range.to;
+                continue;
+            }
+            self.asks.push((index, RangeEntry::new(run)));
+            run = range;
+        }
+        self.asks.push((index, RangeEntry::new(run)));
+    }
+
+    /// Forgets what source `index` was to be asked for.
+    pub(super) fn forget(&mut self, index: usize) {
+        self.asks.retain(|ask| ask.0 != index);
+    }
+
+    /// Takes the ranges of one NAK: all of one source, as many as fit.
+    fn take_nak(&mut self, ranges: &mut Vec<RangeEntry>) -> Option<usize> {
+        let index = self.asks.first()?.0;
+        let count = self.asks.iter().take(RANGES).take_while(|ask| ask.0 == index).count();
+        ranges.clear();
+        ranges.extend(self.asks.drain(..count).map(|ask| ask.1));
+        Some(index)
+    }
+}
+
+impl Receiver {
+    /// The datagram that should go out now, and to whom; the same one until [`Receiver::sent`] is called.
+    pub fn peek_transmit(&mut self, now: Time) -> Option<(SocketAddr, &[u8])> {
+        if self.outgoing.to.is_none() {
+            self.outgoing.to = self.next_nak().or_else(|| self.next_status(now));
+        }
+        Some((self.outgoing.to?, &self.outgoing.shown))
+    }
+
+    /// The datagram that was shown last has been sent.
+    pub const fn sent(&mut self) {
+        self.outgoing.to = None;
+    }
+
+    /// Tells every publisher that this receiver goes away.
+    pub fn leave(&mut self, now: Time) {
+        self.leaving = true;
+        let present = self.sources.iter_mut().filter(|source| source.report.due().is_some());
+        present.for_each(|source| source.report.bring_forward(now));
+    }
+
+    fn next_nak(&mut self) -> Option<SocketAddr> {
+        let index = self.outgoing.take_nak(&mut self.ranges)?;
+        let source = self.sources.get_mut(index)?;
+        source.stats.naks += 1;
+        source.stats.nak_ranges += self.ranges.len() as u64;
+        let head = head(source, self.settings.stream, Offset::ZERO);
+        let name = (self.settings.receiver, source.report.token);
+        encode_nak(&mut self.outgoing.shown, &head, name, &self.ranges);
+        Some(source.address)
+    }
+
+    fn next_status(&mut self, now: Time) -> Option<SocketAddr> {
+        let is_due = |source: &&mut Source| source.report.due().is_some_and(|due| due <= now);
+        let window = u32::try_from(self.window()).unwrap_or(u32::MAX);
+        let flags = U16::new(self.status_flags());
+        let source = self.sources.iter_mut().find(is_due)?;
+        let every = (source.down.is_none() && !self.leaving).then_some(source.group.status_every);
+        let time = source.report.on_sent(every, now, &mut self.jitter);
+        let status = Status {
+            receiver: U64::new(self.settings.receiver.0),
+            token: U64::new(source.report.token.0),
+            time: U64::new(time),
+            window: U32::new(window),
+            rtt_us: U32::new(micros(source)),
+            delivered: U64::new(source.book.delivered),
+            lost: U64::new(source.book.lost),
+            naks: U64::new(source.stats.naks),
+            kernel_drops: U64::new(self.kernel_drops),
+            lag_us: U32::ZERO,
+            flags,
+            zero: U16::ZERO,
+        };
+        let head = head(source, self.settings.stream, source.next);
+        encode_status(&mut self.outgoing.shown, &head, &status);
+        self.stats.statuses += 1;
+        Some(source.address)
+    }
+
+    /// How much may be under way from each source.
+    pub(super) fn window(&self) -> u64 {
+        let up = self.sources.iter().filter(|source| source.down.is_none()).count();
+        self.settings.window / up.max(1) as u64
+    }
+
+    const fn status_flags(&self) -> u16 {
+        let leaving = if self.leaving { Status::LEAVING } else { 0 };
+        let observer = if self.settings.observer { Status::OBSERVER } else { 0 };
+        leaving | observer
+    }
+}
+
+fn head(source: &Source, stream: StreamId, base: Offset) -> Head {
+    Head { stream, session: source.session, base, flags: Flags::default() }
+}
+
+/// The network's round trip in microseconds; at least 1 once it is measured, since 0 means none.
+fn micros(source: &Source) -> u32 {
+    let rtt = source.rtt.least().map(|rtt| rtt.as_micros().max(1));
+    rtt.map_or(0, |rtt| u32::try_from(rtt).unwrap_or(u32::MAX))
+}

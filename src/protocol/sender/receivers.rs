@@ -1,0 +1,228 @@
+//! The bounded table of receivers that have proved their address.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use crate::history::Ring;
+use crate::offset::Offset;
+use crate::protocol::sender::ReceiverRow;
+use crate::protocol::sender::SenderEvent;
+use crate::time::Time;
+use crate::wire::ReceiverId;
+use crate::wire::Status;
+
+/// How many repairs in a row nobody else must have asked for before the next one goes to the asker alone.
+const ALONE: u8 = 4;
+/// How long an evicted receiver that has fallen silent is remembered, so that it is told EVICTED when it comes back.
+const REMEMBERED: Duration = Duration::from_secs(60);
+
+/// One receiver.
+#[derive(Debug)]
+pub(super) struct Receiver {
+    pub(super) row: ReceiverRow,
+    pub(super) heard: Time,
+    /// How far the publisher may go for its sake, in charge since the session began.
+    grant: u64,
+    /// How much was sent beyond its position when it last reported, in charge.
+    behind: u64,
+    /// For how long the publisher had been held in all when this receiver last moved.
+    pub(super) held_mark: Duration,
+    /// It has been within its window since it came, or came back; before that it is late, not slow.
+    caught_up: bool,
+    /// Its last repairs in a row that nobody else asked for.
+    alone: u8,
+}
+
+impl Receiver {
+    pub(super) const fn new(receiver: ReceiverId, address: SocketAddr, now: Time) -> Self {
+        let row = ReceiverRow {
+            receiver,
+            address,
+            next: Offset::ZERO,
+            window: 0,
+            rtt: None,
+            lag: Duration::ZERO,
+            delivered: 0,
+            lost: 0,
+            naks: 0,
+            kernel_drops: 0,
+            live: true,
+            evicted: false,
+            slow: false,
+        };
+        Self { row, heard: now, grant: 0, behind: 0, held_mark: Duration::ZERO, caught_up: false, alone: 0 }
+    }
+
+    /// What the receiver grants, as long as it is counted.
+    pub(super) fn counted_grant(&self) -> Option<u64> {
+        (self.row.live && !self.row.evicted).then_some(self.grant)
+    }
+
+    /// The receiver was heard at `address`.
+    pub(super) fn hear(&mut self, now: Time, address: SocketAddr) {
+        self.caught_up &= self.row.live;
+        (self.row.address, self.heard, self.row.live) = (address, now, true);
+    }
+
+    /// Takes over what the receiver says of itself, but for its position.
+    pub(super) fn take_over(&mut self, status: &Status) {
+        let micros = |us: u32| Duration::from_micros(u64::from(us));
+        let row = &mut self.row;
+        row.rtt = Some(micros(status.rtt_us.get())).filter(|rtt| !rtt.is_zero()).or(row.rtt);
+        row.lag = micros(status.lag_us.get());
+        row.delivered = status.delivered.get();
+        row.lost = status.lost.get();
+        row.naks = status.naks.get();
+        row.kernel_drops = status.kernel_drops.get();
+    }
+
+    /// Takes over the receiver's window and what follows from it: what it grants, and whether it counts again.
+    ///
+    /// The window is clipped to the ring's size, so that nobody is promised more than the ring keeps: charge is more
+    /// than twice the bytes.
+    pub(super) fn take_window(&mut self, window: u64, ring: &Ring) {
+        let taken = ring.charge_at(self.row.next).unwrap_or(0);
+        self.row.window = window.min(ring.capacity() as u64);
+        self.grant = taken.saturating_add(self.row.window);
+        self.behind = ring.charge_sent().saturating_sub(taken);
+        if window > 0 && self.behind <= self.row.window / 2 {
+            self.row.evicted = false;
+        }
+    }
+
+    /// Whether the receiver has just fallen more than its window behind. Having done so, it does again only after it
+    /// was within half of it; and one that comes late is not slow before it has caught up.
+    pub(super) fn turns_slow(&mut self) -> bool {
+        let was = self.row.slow;
+        self.caught_up |= self.behind <= self.row.window;
+        if self.behind <= self.row.window / 2 {
+            self.row.slow = false;
+        } else if self.caught_up && self.behind > self.row.window {
+            self.row.slow = true;
+        }
+        self.row.slow && !was
+    }
+
+    /// Whether its next repair may go to it alone.
+    pub(super) const fn is_alone(&self) -> bool {
+        self.alone >= ALONE
+    }
+}
+
+/// The table, sorted by id, so that the same input always gives the same output.
+#[derive(Debug)]
+pub(super) struct Receivers {
+    rows: Vec<Receiver>,
+    most: usize,
+    /// No receiver falls silent before this.
+    check_at: Time,
+}
+
+impl Receivers {
+    pub(super) const fn new(most: usize) -> Self {
+        Self { rows: Vec::new(), most, check_at: Time(u64::MAX) }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Receiver> {
+        self.rows.iter()
+    }
+
+    /// How many were heard lately.
+    pub(super) fn live(&self) -> usize {
+        self.rows.iter().filter(|receiver| receiver.row.live).count()
+    }
+
+    pub(super) fn get(&self, id: ReceiverId) -> Option<&Receiver> {
+        self.rows.get(self.find(id).ok()?)
+    }
+
+    pub(super) fn get_mut(&mut self, id: ReceiverId) -> Option<&mut Receiver> {
+        let at = self.find(id).ok()?;
+        self.rows.get_mut(at)
+    }
+
+    /// Gives `fresh` a place, if need be that of an evicted one that is silent; false when there is none.
+    pub(super) fn enter(&mut self, fresh: Receiver, live_for: Duration) -> bool {
+        if self.rows.len() >= self.most {
+            let silent =
+                self.rows.iter().filter(|receiver| !receiver.row.live).min_by_key(|receiver| receiver.heard);
+            let Some(id) = silent.map(|receiver| receiver.row.receiver) else { return false };
+            self.remove(id);
+        }
+        if let Err(at) = self.find(fresh.row.receiver) {
+            self.check_at = self.check_at.min(fresh.heard + live_for);
+            self.rows.insert(at, fresh);
+        }
+        true
+    }
+
+    pub(super) fn remove(&mut self, id: ReceiverId) -> Option<Receiver> {
+        self.find(id).ok().map(|at| self.rows.remove(at))
+    }
+
+    /// When the next receiver may fall silent.
+    pub(super) fn timeout(&self) -> Option<Time> {
+        (!self.rows.is_empty()).then_some(self.check_at)
+    }
+
+    /// Takes out who was not heard for `live_for`, with an event for each to `events`. One that grants just `holding`
+    /// is what the publisher waits for: evicted by its silence.
+    pub(super) fn expire(
+        &mut self,
+        now: Time,
+        live_for: Duration,
+        holding: Option<u64>,
+        mut events: impl FnMut(SenderEvent),
+    ) {
+        if now < self.check_at {
+            return;
+        }
+        let mut check_at = Time(u64::MAX);
+        self.rows.retain_mut(|receiver| {
+            let end = receiver.heard + if receiver.row.live { live_for } else { REMEMBERED.max(live_for) };
+            if end > now {
+                check_at = check_at.min(end);
+                return true;
+            }
+            if receiver.row.live {
+                let holds = holding.is_some() && receiver.counted_grant() == holding;
+                receiver.row.evicted |= holds;
+                receiver.row.live = false;
+                events(silenced(&receiver.row, holds));
+                check_at = check_at.min(receiver.heard + REMEMBERED.max(live_for));
+                return receiver.row.evicted;
+            }
+            false
+        });
+        self.check_at = check_at;
+    }
+
+    /// `one` asked for what `other` has asked for, too; `None` is somebody unproved.
+    pub(super) fn together(&mut self, one: Option<ReceiverId>, other: Option<ReceiverId>) {
+        for id in [one, other].into_iter().flatten() {
+            if let Some(receiver) = self.get_mut(id) {
+                receiver.alone = 0;
+            }
+        }
+    }
+
+    /// Nobody else asked for a repair of `id`.
+    pub(super) fn credit(&mut self, id: ReceiverId) {
+        if let Some(receiver) = self.get_mut(id) {
+            receiver.alone = receiver.alone.saturating_add(1).min(ALONE);
+        }
+    }
+
+    fn find(&self, id: ReceiverId) -> Result<usize, usize> {
+        self.rows.binary_search_by_key(&id, |receiver| receiver.row.receiver)
+    }
+}
+
+fn silenced(row: &ReceiverRow, evicted: bool) -> SenderEvent {
+    let (receiver, address, next) = (row.receiver, row.address, row.next);
+    if evicted {
+        SenderEvent::ReceiverEvicted { receiver, address, next }
+    } else {
+        SenderEvent::ReceiverDown { receiver, address, leaving: false, last: *row }
+    }
+}

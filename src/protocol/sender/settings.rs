@@ -1,0 +1,66 @@
+//! What a publisher's machine is told once, at open.
+
+use core::time::Duration;
+
+use crate::wire::SessionId;
+use crate::wire::StreamId;
+
+/// The settings of a [`Sender`](super::Sender): filled by [`SenderSettings::new`], then changed field by field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SenderSettings {
+    /// The stream that is published.
+    pub stream: StreamId,
+    /// This life of its numbering.
+    pub session: SessionId,
+    /// What is done for the sake of slow subscribers; default: [`FlowPolicy::Drop`], 100 ms, not free running.
+    pub policy: FlowPolicy,
+    /// The destination is one address, not a group: every repair goes to it, as the data do; default: false.
+    pub unicast: bool,
+    /// The key of the address tokens: random, of this run, told to nobody.
+    pub secret: [u64; 2],
+    /// The most receivers the table holds, live or lately evicted; default 4,096, about 200 bytes each, taken as they
+    /// come.
+    pub receivers: usize,
+    /// How long a receiver counts as live after it was last heard; default 5 s. Where the group is so large that
+    /// receivers are told to report less often, it is at least three times that interval.
+    pub live_for: Duration,
+    /// The port that serves history over TCP, as announced in heartbeats; default 0: none.
+    pub tcp_port: u16,
+    /// The least the budget for repairs falls to, in bytes a second; default 8 MiB/s.
+    pub repair_floor: u64,
+}
+
+impl SenderSettings {
+    /// The defaults, for one session of one stream.
+    #[must_use]
+    pub const fn new(stream: StreamId, session: SessionId, secret: [u64; 2]) -> Self {
+        Self {
+            stream,
+            session,
+            policy: FlowPolicy::Drop { pace: Duration::from_millis(100), free_running: false },
+            unicast: false,
+            secret,
+            receivers: 4_096,
+            live_for: Duration::from_secs(5),
+            tcp_port: 0,
+            repair_floor: 8 << 20,
+        }
+    }
+}
+
+/// What is done for the sake of slow subscribers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FlowPolicy {
+    /// The fastest live subscriber sets the pace; the others lose what they cannot take, and are told so.
+    Drop {
+        /// How long the publisher waits at most without any progress, before it runs free; usually 100 ms.
+        pace: Duration,
+        /// The publisher never waits at all.
+        free_running: bool,
+    },
+    /// The slowest live subscriber sets the pace.
+    Block {
+        /// How long one subscriber may hold the publisher without moving before it is evicted; usually 5 s.
+        patience: Duration,
+    },
+}

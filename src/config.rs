@@ -1,0 +1,340 @@
+//! Every setting with its default, unit, reason and cost, in one place.
+
+use core::time::Duration;
+
+use crate::endpoint::Endpoint;
+use crate::endpoint::EndpointError;
+use crate::error::Error;
+use crate::protocol::Order;
+use crate::sim::Faults;
+
+/// UDP payload of a datagram, in bytes: fits an Ethernet frame with room for a tunnel's headers.
+pub const DATAGRAM: usize = 1_400;
+/// Retransmit ring, in bytes: a second of history at 32 MB/s.
+pub const RING: usize = 32 << 20;
+/// The longest message, in bytes, if a quarter of the ring is not less.
+pub const LONGEST_MESSAGE: usize = 16 << 20;
+/// How long a message waits for others while messages flow.
+pub const LINGER: Duration = Duration::from_micros(50);
+/// `SO_RCVBUF` a subscriber asks for; the kernel grants at most `net.core.rmem_max`.
+pub const RECEIVE_BUFFER: usize = 8 << 20;
+/// `SO_SNDBUF` a publisher asks for; the kernel grants at most `net.core.wmem_max`.
+pub const SEND_BUFFER: usize = 1 << 20;
+/// Early batches a subscriber keeps of each source, in bytes.
+pub const REORDER_WINDOW: usize = 4 << 20;
+/// How long dropping a publisher waits for its subscribers.
+pub const FINISH_ON_DROP: Duration = Duration::from_secs(1);
+
+/// What a publisher does for the sake of slow subscribers.
+///
+/// `Drop`: the fastest live subscriber sets the pace; the others lose what they cannot take, and each is told exactly
+/// which offsets. `Block`: the slowest live subscriber sets the pace; everybody gets everything, or is evicted by
+/// name. With no live subscriber, nothing is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Policy {
+    /// Paced by the fastest.
+    Drop {
+        /// The longest wait without any progress, before the publisher runs free. 100 ms.
+        pace: Duration,
+        /// Never wait at all: datagrams that find no room at any subscriber are repaired, or lost by name.
+        free_running: bool,
+    },
+    /// Paced by the slowest.
+    Block {
+        /// How long one subscriber may hold the publisher without moving before it is evicted. 5 s.
+        patience: Duration,
+    },
+}
+
+impl Policy {
+    /// `Drop` with its defaults.
+    pub const DROP: Self = Self::Drop { pace: Duration::from_millis(100), free_running: false };
+    /// `Block` with its defaults.
+    pub const BLOCK: Self = Self::Block { patience: Duration::from_secs(5) };
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self::DROP
+    }
+}
+
+/// Settings of a [`Publisher`](crate::Publisher); see [`Publisher::builder`](crate::Publisher::builder).
+#[derive(Debug, Clone)]
+#[must_use = "nothing is opened before `open`"]
+pub struct PublisherBuilder {
+    pub(crate) endpoint: Option<Result<Endpoint, EndpointError>>,
+    pub(crate) datagram: usize,
+    pub(crate) fragment: bool,
+    pub(crate) ring: usize,
+    pub(crate) policy: Policy,
+    pub(crate) linger: Duration,
+    pub(crate) timestamps: bool,
+    pub(crate) driven: bool,
+    pub(crate) send_buffer: usize,
+    pub(crate) receive_buffer: usize,
+}
+
+impl Default for PublisherBuilder {
+    fn default() -> Self {
+        Self {
+            endpoint: None,
+            datagram: DATAGRAM,
+            fragment: false,
+            ring: RING,
+            policy: Policy::DROP,
+            linger: LINGER,
+            timestamps: false,
+            driven: false,
+            send_buffer: SEND_BUFFER,
+            receive_buffer: RECEIVE_BUFFER,
+        }
+    }
+}
+
+impl PublisherBuilder {
+    /// Where to publish: a group, or one subscriber's address. An error in the URI is told by `open`.
+    pub fn udp(mut self, uri: &str) -> Self {
+        self.endpoint = Some(uri.parse());
+        self
+    }
+
+    /// Where to publish, already parsed.
+    pub fn endpoint(mut self, endpoint: Endpoint) -> Self {
+        self.endpoint = Some(Ok(endpoint));
+        self
+    }
+
+    /// Bytes of UDP payload in a datagram, 512 to 65,000; default 1,400. Larger ones than the interface's MTU carries
+    /// are refused at open, unless [`fragment`](Self::fragment) is set.
+    pub fn datagram(mut self, bytes: usize) -> Self {
+        self.datagram = bytes;
+        self
+    }
+
+    /// Lets the network layer cut datagrams that are larger than the MTU; default no, since losing one part loses all.
+    pub fn fragment(mut self, yes: bool) -> Self {
+        self.fragment = yes;
+        self
+    }
+
+    /// Bytes of retransmit ring; default 32 MiB, at least 512 KiB, touched at open: what it still holds can be repaired.
+    /// Beside it a publisher takes 4 KiB for each 64 KiB of it, 0.8 MiB of its own, some 200 bytes for each subscriber,
+    /// and what the kernel grants its socket. Rule of thumb: the rate in bytes a second times the longest
+    /// stall that a subscriber should survive.
+    pub fn ring(mut self, bytes: usize) -> Self {
+        self.ring = bytes;
+        self
+    }
+
+    /// What to do for slow subscribers; default [`Policy::DROP`].
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// How long a message waits for others in a burst, 1 s at most; default 50 µs. The tail of a burst that nobody
+    /// flushes leaves after two naps of the background thread, of a millisecond at most. Zero sends every message at once and alone. A
+    /// message that does not follow another within microseconds never waits.
+    pub fn linger(mut self, linger: Duration) -> Self {
+        self.linger = linger;
+        self
+    }
+
+    /// Puts the time of sending (wall clock, ns) in each datagram, 8 bytes; default no.
+    pub fn timestamps(mut self, yes: bool) -> Self {
+        self.timestamps = yes;
+        self
+    }
+
+    /// No background thread: the caller drives repairs and heartbeats with [`Publisher::poll`](crate::Publisher::poll),
+    /// at least every 100 ms and better every millisecond. For those who pin cores.
+    pub fn driven(mut self, yes: bool) -> Self {
+        self.driven = yes;
+        self
+    }
+
+    /// `SO_SNDBUF` to ask for, in bytes of kernel memory; default 1 MiB.
+    pub fn send_buffer(mut self, bytes: usize) -> Self {
+        self.send_buffer = bytes;
+        self
+    }
+
+    /// `SO_RCVBUF` to ask for, in bytes of kernel memory, for NAK and STATUS; default 8 MiB.
+    pub fn receive_buffer(mut self, bytes: usize) -> Self {
+        self.receive_buffer = bytes;
+        self
+    }
+
+    pub(crate) fn check(&self) -> Result<Endpoint, Error> {
+        let endpoint = self.endpoint.clone().ok_or(Error::NoEndpoint)??;
+        within("datagram", self.datagram, 512, 65_000)?;
+        within("ring", self.ring, 8 * 65_536, 1 << 40)?;
+        within_time("linger", self.linger, (Duration::ZERO, Duration::from_secs(1)))?;
+        Ok(endpoint)
+    }
+}
+
+fn within(setting: &'static str, value: usize, least: usize, most: usize) -> Result<(), Error> {
+    if (least..=most).contains(&value) {
+        return Ok(());
+    }
+    let wanted = format!("choose {least} to {most} bytes");
+    Err(Error::Setting { setting, value: value as u64, wanted })
+}
+
+fn within_time(
+    setting: &'static str,
+    value: Duration,
+    (least, most): (Duration, Duration),
+) -> Result<(), Error> {
+    if (least..=most).contains(&value) {
+        return Ok(());
+    }
+    let wanted = format!("nanoseconds do not fit: choose {least:?} to {most:?}");
+    let value = u64::try_from(value.as_nanos()).unwrap_or(u64::MAX);
+    Err(Error::Setting { setting, value, wanted })
+}
+
+/// Settings of a [`Subscriber`](crate::Subscriber); see [`Subscriber::builder`](crate::Subscriber::builder).
+#[derive(Debug, Clone)]
+#[must_use = "nothing is opened before `open`"]
+pub struct SubscriberBuilder {
+    pub(crate) endpoint: Option<Result<Endpoint, EndpointError>>,
+    pub(crate) topics: Vec<Vec<u8>>,
+    pub(crate) order: Order,
+    pub(crate) repair: bool,
+    pub(crate) conflate: Option<usize>,
+    pub(crate) observer: bool,
+    pub(crate) receive_buffer: usize,
+    pub(crate) reorder_window: usize,
+    pub(crate) guard_time: Option<Duration>,
+    pub(crate) repair_timeout: Duration,
+    pub(crate) silence: Duration,
+    pub(crate) sources: usize,
+    pub(crate) faults: Faults,
+}
+
+impl Default for SubscriberBuilder {
+    fn default() -> Self {
+        Self {
+            endpoint: None,
+            topics: Vec::new(),
+            order: Order::Ordered,
+            repair: true,
+            conflate: None,
+            observer: false,
+            receive_buffer: RECEIVE_BUFFER,
+            reorder_window: REORDER_WINDOW,
+            guard_time: None,
+            repair_timeout: Duration::from_secs(1),
+            silence: Duration::from_secs(3),
+            sources: 64,
+            faults: Faults::default(),
+        }
+    }
+}
+
+impl SubscriberBuilder {
+    /// What to listen to. An error in the URI is told by `open`.
+    pub fn udp(mut self, uri: &str) -> Self {
+        self.endpoint = Some(uri.parse());
+        self
+    }
+
+    /// What to listen to, already parsed.
+    pub fn endpoint(mut self, endpoint: Endpoint) -> Self {
+        self.endpoint = Some(Ok(endpoint));
+        self
+    }
+
+    /// Only messages whose topic begins with `prefix`; call it again for more. Default: all. The others still cross
+    /// the network, and are counted as filtered.
+    pub fn topic(mut self, prefix: impl AsRef<[u8]>) -> Self {
+        self.topics.push(prefix.as_ref().to_vec());
+        self
+    }
+
+    /// Messages as they arrive instead of by offset; default no. Each still comes at most once, and what is lost is
+    /// still told.
+    pub fn as_arrived(mut self) -> Self {
+        self.order = Order::AsArrived;
+        self
+    }
+
+    /// Whether to ask for what is missing; default yes. Without, it is lost as soon as it cannot be mere reordering.
+    pub fn repair(mut self, yes: bool) -> Self {
+        self.repair = yes;
+        self
+    }
+
+    /// Only the newest message of each topic, for at most `topics` topics: `recv` first empties the socket. Costs
+    /// memory for as many messages. Default: every message.
+    pub fn conflate(mut self, topics: usize) -> Self {
+        self.conflate = Some(topics);
+        self
+    }
+
+    /// Only look on: the publisher neither counts this subscriber nor waits for it. Default no.
+    pub fn observer(mut self, yes: bool) -> Self {
+        self.observer = yes;
+        self
+    }
+
+    /// `SO_RCVBUF` to ask for, in bytes of kernel memory; default 8 MiB. What the kernel grants decides how much may be
+    /// under way; [`Subscriber::receive_buffer`](crate::Subscriber::receive_buffer) tells.
+    pub fn receive_buffer(mut self, bytes: usize) -> Self {
+        self.receive_buffer = bytes;
+        self
+    }
+
+    /// Bytes of early batches kept of each source while a gap before them is mended; default 4 MiB, taken as needed.
+    pub fn reorder_window(mut self, bytes: usize) -> Self {
+        self.reorder_window = bytes;
+        self
+    }
+
+    /// How long a gap may be mere reordering; default a quarter of the round trip, 50 µs at least. Three later
+    /// datagrams end it in any case.
+    pub fn guard(mut self, time: Duration) -> Self {
+        self.guard_time = Some(time);
+        self
+    }
+
+    /// How long a gap is asked for before it is told as lost; default 1 s. Messages behind it wait as long.
+    pub fn repair_timeout(mut self, time: Duration) -> Self {
+        self.repair_timeout = time;
+        self
+    }
+
+    /// How long a source may be silent before it is called down; default 3 s. Publishers are heard at least every
+    /// 100 ms.
+    pub fn silence(mut self, time: Duration) -> Self {
+        self.silence = time;
+        self
+    }
+
+    /// How many sources may be up at the same time; default 64, some 25 KiB each.
+    pub fn sources(mut self, most: usize) -> Self {
+        self.sources = most;
+        self
+    }
+
+    /// Loses datagrams on purpose, to see what comes of it; default none.
+    pub fn faults(mut self, faults: Faults) -> Self {
+        self.faults = faults;
+        self
+    }
+
+    pub(crate) fn check(&self) -> Result<Endpoint, Error> {
+        let endpoint = self.endpoint.clone().ok_or(Error::NoEndpoint)??;
+        within("reorder_window", self.reorder_window, 65_536, 1 << 40)?;
+        within("sources", self.sources, 1, 4_096)?;
+        let (millisecond, day) = (Duration::from_millis(1), Duration::from_secs(86_400));
+        within_time("guard", self.guard_time.unwrap_or_default(), (Duration::ZERO, Duration::from_secs(10)))?;
+        within_time("repair_timeout", self.repair_timeout, (millisecond, day))?;
+        within_time("silence", self.silence, (millisecond * 250, day))?;
+        Ok(endpoint)
+    }
+}

@@ -1,0 +1,147 @@
+//! The one background thread of a publisher: answers, heartbeats, and the tail of a burst.
+
+use core::sync::atomic::Ordering;
+use core::time::Duration;
+use std::sync::Arc;
+
+use crate::history::Held;
+use crate::io::Poller;
+use crate::offset::Offset;
+use crate::publisher::core::Core;
+use crate::publisher::core::Sending;
+use crate::time::Time;
+
+/// The longest nap while the publisher is busy: each wake-up on its core costs it some 65 µs, so a thousand a second
+/// are the most it should bear.
+const LONGEST_NAP: Duration = Duration::from_millis(1);
+
+/// How long a driven publisher may rest when nothing is due at all.
+const LONGEST_REST: Duration = Duration::from_millis(100);
+/// The shortest nap: a wake-up takes about as long.
+const SHORTEST_NAP: Duration = Duration::from_micros(50);
+
+/// Serves `core` until it is told to stop, or the session is over.
+pub(super) fn run(core: &Arc<Core>, mut poller: Poller, linger: Duration) {
+    let mut tail = Tail::new(linger);
+    while !core.stop.load(Ordering::Acquire) {
+        let deadline = turn(core, &mut tail);
+        if let Err(error) = poller.wait(deadline, &core.clock) {
+            tracing::error!(%error, "the publisher's background thread cannot wait and ends");
+            return;
+        }
+    }
+}
+
+/// One turn: answers and heartbeats, then the tail of a burst. Gives when the next is due.
+fn turn(core: &Core, tail: &mut Tail) -> Option<Time> {
+    let mut engine = core.engine();
+    let now = core.clock.now();
+    let next = core.serve(&mut engine, now);
+    drop(engine);
+    let nap = tail.look(core).map(|nap| now + nap);
+    next.into_iter().chain(nap).min()
+}
+
+/// The single-threaded form: the same turns, on the caller's own thread.
+#[derive(Debug)]
+pub(super) struct Driven {
+    poller: Poller,
+    tail: Tail,
+}
+
+impl Driven {
+    pub(super) fn new(poller: Poller, linger: Duration) -> Self {
+        Self { poller, tail: Tail::new(linger) }
+    }
+
+    /// Gives when the next turn is due.
+    pub(super) fn turn(&mut self, core: &Core) -> Time {
+        if let Err(error) = self.poller.check() {
+            tracing::warn!(%error, "polling the publisher's socket");
+        }
+        turn(core, &mut self.tail).unwrap_or(core.clock.now() + LONGEST_REST)
+    }
+
+    /// Waits until something comes, or `deadline`.
+    pub(super) fn wait(&mut self, deadline: Time, core: &Core) {
+        if let Err(error) = self.poller.wait(Some(deadline), &core.clock) {
+            tracing::warn!(%error, "waiting for subscribers");
+        }
+    }
+}
+
+/// Watches the hold of a burst: whoever started it may never publish again.
+#[derive(Debug)]
+struct Tail {
+    linger: Duration,
+    nap: Duration,
+    seen: Option<Held>,
+    sent: Offset,
+    idle: bool,
+}
+
+impl Tail {
+    fn new(linger: Duration) -> Self {
+        let linger = linger.clamp(SHORTEST_NAP, LONGEST_NAP);
+        Self { linger, nap: linger, seen: None, sent: Offset::ZERO, idle: false }
+    }
+
+    /// One look; gives how long to nap before the next, or `None` when there is nothing to look after.
+    ///
+    /// The same hold at two looks is abandoned: it is sent. A publisher that moved on looks after itself, and is left
+    /// alone twice as long.
+    fn look(&mut self, core: &Core) -> Option<Duration> {
+        if !core.alert.load(Ordering::SeqCst) {
+            return None;
+        }
+        if self.has_moved(core) {
+            self.nap = (self.nap * 2).min(LONGEST_NAP);
+            self.idle = false;
+            return Some(self.nap);
+        }
+        self.nap = self.linger;
+        if !self.idle {
+            self.idle = true;
+            return Some(LONGEST_NAP);
+        }
+        // Down first, then one more look: who publishes in between either is seen now or raises the alert again.
+        self.idle = false;
+        core.alert.store(false, Ordering::SeqCst);
+        if self.has_moved(core) || self.seen.is_some() {
+            core.alert.store(true, Ordering::SeqCst);
+            return Some(self.nap);
+        }
+        None
+    }
+
+    /// Whether the publisher did something since the last look; sends what it left behind.
+    fn has_moved(&mut self, core: &Core) -> bool {
+        let sent = core.ring.sent();
+        let has_sent = sent != self.sent;
+        self.sent = sent;
+        let Some(mut open) = core.ring.try_tail() else { return true };
+        let held = open.held();
+        if held.messages == 0 {
+            self.seen = None;
+            return has_sent;
+        }
+        if self.seen != Some(held) {
+            if self.seen.is_none() && !has_sent {
+                // A hold that has only begun; the nap is doubled in a moment.
+                self.nap = self.linger / 2;
+            }
+            self.seen = Some(held);
+            return true;
+        }
+        open.seal(core.stamp(), false);
+        open.set_limit(0);
+        let sending = core.send_unsent(&mut open);
+        drop(open);
+        if sending == Sending::Done {
+            self.seen = None;
+        }
+        // Nobody may be waiting in `publish` for what is held back here.
+        core.engine().sender.set_held(core.clock.now(), sending == Sending::WindowClosed);
+        true
+    }
+}

@@ -1,0 +1,299 @@
+//! The publish path, from a message to the socket.
+
+use core::time::Duration;
+
+use crate::error::PublishError;
+use crate::history::Open;
+use crate::history::Writer;
+use crate::offset::Offset;
+use crate::protocol::Leave;
+use crate::protocol::Linger;
+use crate::protocol::Look;
+use crate::publisher::background::Driven;
+use crate::publisher::core::Core;
+use crate::publisher::core::Sending;
+use crate::time::Time;
+use crate::wire::FRAME_BYTES;
+use crate::wire::FrameFlags;
+use crate::wire::TOPIC_BYTES;
+
+/// How long a held publisher serves its own socket before it sleeps: a STATUS is usually that close.
+const SPIN: Duration = Duration::from_micros(200);
+/// How long subscribers have to confirm what was only sent when the time was up.
+const CONFIRM: Duration = Duration::from_millis(100);
+/// How long the last messages may take to leave once nothing but the socket holds them back.
+const GRACE: Duration = Duration::from_millis(500);
+/// The longest sleep of a held publisher between two looks.
+const DOZE: Duration = Duration::from_millis(10);
+
+/// Whether to wait for the subscribers' window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wait {
+    Never,
+    Forever,
+    Until(Time),
+}
+
+/// When what is in the open batch leaves.
+#[derive(Debug)]
+pub(super) struct Departure {
+    linger: Linger,
+    /// Sealed batches wait for the window.
+    blocked: bool,
+}
+
+impl Departure {
+    /// Seals what is open and hands everything to the socket that the window admits.
+    fn send(&mut self, core: &Core, open: &mut Open<'_>, full: bool) {
+        open.seal(core.stamp(), full);
+        self.blocked = core.send_unsent(open) != Sending::Done;
+        // The next message is the first again: it goes the slow way, where it is decided how it leaves.
+        open.set_limit(0);
+        self.linger.on_sent(core.clock.now());
+    }
+
+    /// Lets the message that was just placed go, alone or with those that follow.
+    pub(super) fn leave(&mut self, core: &Core, open: &mut Open<'_>, leave: Leave) {
+        if leave == Leave::Alone {
+            self.send(core, open, false);
+        }
+        core.raise_alert();
+    }
+}
+
+/// The appending side of a publisher.
+#[derive(Debug)]
+pub(super) struct Path {
+    writer: Writer,
+    departure: Departure,
+    /// Payload and topic that fit one datagram.
+    room: usize,
+    longest: usize,
+    /// The single-threaded form's own turns.
+    pub(super) driven: Option<Driven>,
+    pub(super) finished: bool,
+}
+
+impl Path {
+    pub(super) fn new(writer: Writer, linger: Duration, longest: usize, driven: Option<Driven>) -> Self {
+        let room = writer.ring().batch_room() - FRAME_BYTES;
+        let departure = Departure { linger: Linger::new(linger), blocked: false };
+        let mut path = Self { writer, departure, room, longest, driven, finished: false };
+        path.writer.open().set_limit(0);
+        path
+    }
+
+    /// In the middle of a burst a message costs a lock, a compare and a copy; `None` sends it the slow way.
+    #[inline]
+    pub(super) fn append(&mut self, topic: &[u8], payload: &[u8]) -> Option<Offset> {
+        if topic.len() > TOPIC_BYTES || topic.len() + payload.len() > self.room {
+            return None;
+        }
+        self.writer.open().append(FrameFlags::WHOLE, topic, payload)
+    }
+
+    /// Publishes a message that did not go the fast way: the first after a send, one that fills a datagram, one
+    /// that is too long for any, or one that has to wait.
+    pub(super) fn publish(
+        &mut self,
+        core: &Core,
+        (topic, payload): (&[u8], &[u8]),
+        wait: Wait,
+    ) -> Result<Offset, PublishError> {
+        self.check(topic, payload.len())?;
+        if topic.len() + payload.len() > self.room {
+            return self.publish_fragments(core, (topic, payload), wait);
+        }
+        let (offset, leave) = self.place(core, (FrameFlags::WHOLE, topic, payload), wait)?;
+        self.leave(core, leave);
+        Ok(offset)
+    }
+
+    pub(super) fn check(&self, topic: &[u8], payload: usize) -> Result<(), PublishError> {
+        if self.finished {
+            return Err(PublishError::Finished);
+        }
+        if topic.len() > TOPIC_BYTES {
+            return Err(PublishError::TopicTooLong { bytes: topic.len() });
+        }
+        if payload > self.longest {
+            return Err(PublishError::TooLong { bytes: payload, most: self.longest });
+        }
+        Ok(())
+    }
+
+    /// The most payload a claimed message has with this topic.
+    pub(super) const fn room_beside(&self, topic: &[u8]) -> usize {
+        self.room.saturating_sub(topic.len())
+    }
+
+    /// A message of several fragments: each takes an offset and, but for the last, fills a datagram.
+    fn publish_fragments(
+        &mut self,
+        core: &Core,
+        (topic, payload): (&[u8], &[u8]),
+        wait: Wait,
+    ) -> Result<Offset, PublishError> {
+        if wait == Wait::Never && !self.has_window_for(core, payload.len()) {
+            return Err(PublishError::WouldBlock);
+        }
+        let (head, mut rest) = payload.split_at(self.room - topic.len());
+        let (first, mut leave) = self.place(core, (FrameFlags::FIRST, topic, head), wait)?;
+        // Once a part is published the others follow, whatever the wait: half a message is no use to anybody.
+        while !rest.is_empty() {
+            let (part, after) = rest.split_at(self.room.min(rest.len()));
+            let flags = if after.is_empty() { FrameFlags::LAST } else { FrameFlags::default() };
+            let (_, next) = self.place(core, (flags, &[], part), Wait::Forever)?;
+            leave = if next == Leave::Alone { next } else { leave };
+            rest = after;
+        }
+        self.leave(core, leave);
+        Ok(first)
+    }
+
+    fn has_window_for(&self, core: &Core, payload: usize) -> bool {
+        let datagrams = payload.div_ceil(self.room);
+        !self.departure.blocked && core.is_open_for_all(datagrams, self.room)
+    }
+
+    /// Puts one frame into the open batch, once there is room; gives its offset, and how it is to leave.
+    fn place(
+        &mut self,
+        core: &Core,
+        (flags, topic, payload): (FrameFlags, &[u8], &[u8]),
+        wait: Wait,
+    ) -> Result<(Offset, Leave), PublishError> {
+        let need = FRAME_BYTES + topic.len() + payload.len();
+        loop {
+            let leave = self.make_room(core, need, wait)?;
+            // The background thread may have sent the tail in between; then the room is made again.
+            if let Some(offset) = self.writer.open().append(flags, topic, payload) {
+                return Ok((offset, leave));
+            }
+        }
+    }
+
+    /// Sees to it that the open batch takes `need` bytes, sending what is in the way; decides how the next message
+    /// leaves.
+    pub(super) fn make_room(&mut self, core: &Core, need: usize, wait: Wait) -> Result<Leave, PublishError> {
+        loop {
+            if self.departure.blocked {
+                self.wait_for_window(core, wait)?;
+            }
+            let mut open = self.writer.open();
+            let held = open.held();
+            let now = core.clock.now();
+            if held.messages == 0 {
+                if !open.has_room() {
+                    open.next_train();
+                }
+                let leave = self.departure.linger.on_first(now);
+                let held_on = matches!(leave, Leave::Hold { .. });
+                open.set_limit(if held_on {
+                    soft_limit(open.open_bytes(), need, self.departure.linger.stride())
+                } else {
+                    usize::MAX
+                });
+                return Ok(leave);
+            }
+            let is_full = open.is_full_for(need);
+            if is_full {
+                open.seal(core.stamp(), true);
+            }
+            let look =
+                if open.has_room() { self.departure.linger.look(now, held.messages) } else { Look::Flush };
+            if let Look::HoldOn { messages } = look {
+                open.set_limit(soft_limit(open.open_bytes(), need, messages));
+                return Ok(Leave::Hold { messages });
+            }
+            self.departure.send(core, &mut open, is_full);
+        }
+    }
+
+    fn leave(&mut self, core: &Core, leave: Leave) {
+        self.departure.leave(core, &mut self.writer.open(), leave);
+    }
+
+    /// Sends everything that waits, once the window admits it.
+    pub(super) fn flush(&mut self, core: &Core, wait: Wait) -> Result<(), PublishError> {
+        self.departure.send(core, &mut self.writer.open(), false);
+        if self.departure.blocked { self.wait_for_window(core, wait) } else { Ok(()) }
+    }
+
+    /// Sends everything that waits, for the last time: in order until `deadline`, then whether or not the window admits
+    /// it. In the ring and announced it can be repaired or named as lost; unsent it would be lost in silence.
+    /// Gives until when subscribers may confirm.
+    pub(super) fn flush_at_last(&mut self, core: &Core, deadline: Time) -> Time {
+        if self.flush(core, Wait::Until(deadline)).is_ok() {
+            return deadline;
+        }
+        core.lift_limit();
+        let grace = core.clock.now() + GRACE;
+        if self.flush(core, Wait::Until(grace)).is_err() {
+            tracing::error!("the socket takes no datagram any more: the last messages are not sent");
+        }
+        deadline.max(core.clock.now() + CONFIRM)
+    }
+
+    /// Waits until what is sealed has left.
+    fn wait_for_window(&mut self, core: &Core, wait: Wait) -> Result<(), PublishError> {
+        let started = core.clock.now();
+        let mut has_served = false;
+        loop {
+            let mut open = self.writer.open();
+            let sending = core.send_unsent(&mut open);
+            let now = core.clock.now();
+            if sending == Sending::Done {
+                open.set_limit(0);
+                drop(open);
+                self.departure.blocked = false;
+                core.engine().sender.set_held(now, false);
+                self.departure.linger.on_sent(now);
+                return Ok(());
+            }
+            drop(open);
+            let is_over = match wait {
+                Wait::Never => has_served,
+                Wait::Forever => false,
+                Wait::Until(deadline) => now >= deadline,
+            };
+            if is_over {
+                return Err(PublishError::WouldBlock);
+            }
+            let spins = wait == Wait::Never || now.since(started) < SPIN;
+            match sending {
+                Sending::SocketFull if wait == Wait::Never => return Err(PublishError::WouldBlock),
+                Sending::SocketFull => core.wait_for_socket(),
+                _ => self.serve_held(core, now, spins),
+            }
+            has_served = true;
+        }
+    }
+
+    /// One turn of waiting: the publisher serves its own socket, so that no thread has to be woken for a STATUS.
+    fn serve_held(&mut self, core: &Core, now: Time, spin: bool) {
+        let mut engine = core.engine();
+        engine.sender.set_held(now, true);
+        let next = core.serve(&mut engine, now);
+        let deadline = next.unwrap_or(now + DOZE).min(now + DOZE);
+        if spin {
+            drop(engine);
+            core::hint::spin_loop();
+        } else if let Some(driven) = &mut self.driven {
+            drop(engine);
+            driven.wait(deadline, core);
+        } else {
+            drop(core.wait_served(engine, deadline, now));
+        }
+    }
+
+    /// The open batch, which [`Path::make_room`] has prepared, and the rule by which it leaves.
+    pub(super) fn split(&mut self) -> (Open<'_>, &mut Departure) {
+        (self.writer.open(), &mut self.departure)
+    }
+}
+
+/// Where the publisher looks at the time again: after `messages` more of the size of this one.
+fn soft_limit(open_bytes: usize, need: usize, messages: u64) -> usize {
+    open_bytes.saturating_add(need.saturating_mul(usize::try_from(messages).unwrap_or(usize::MAX)))
+}

@@ -1,0 +1,79 @@
+//! Snapshots of what was counted.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use crate::offset::Offset;
+pub use crate::protocol::Book;
+use crate::protocol::DownReason;
+pub use crate::protocol::ReceiverRow;
+pub use crate::protocol::ReceiverStats;
+pub use crate::protocol::RepairTimes;
+pub use crate::protocol::SenderStats;
+pub use crate::protocol::SourceStats;
+use crate::wire::SessionId;
+
+/// What a publisher has counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct PublisherStats {
+    /// Offsets handed to the socket: messages, and fragments of long ones. What waits in a burst is not in it yet.
+    pub published: u64,
+    /// Batches, each one datagram, handed to the socket; without repairs.
+    pub batches: u64,
+    /// Bytes of those.
+    pub bytes: u64,
+    /// The oldest offset that can be repaired.
+    pub oldest: Offset,
+    /// Subscribers that are live.
+    pub receivers: usize,
+    /// The group's round trip, as announced.
+    pub round_trip: Duration,
+    /// What the machine counted: NAKs, repairs, refusals, heartbeats.
+    pub sender: SenderStats,
+    /// Datagrams that came and were not ours, or damaged.
+    pub undecodable: u64,
+    /// Sends that the system refused, of one datagram or a train; they count as lost on the network, and are repaired.
+    pub send_errors: u64,
+    /// Datagrams for the publisher that the kernel dropped for want of buffer.
+    pub kernel_drops: u64,
+}
+
+/// What a subscriber has counted, but for its sources.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct SubscriberStats {
+    /// What belongs to no source.
+    pub receiver: ReceiverStats,
+    /// Datagrams that were not ours, or damaged.
+    pub undecodable: u64,
+    /// Datagrams that the kernel dropped because the subscriber was slower than its buffer is large. What they held
+    /// is repaired, or told as lost.
+    pub kernel_drops: u64,
+    /// Datagrams lost on purpose, by [`Faults`](crate::Faults).
+    pub faults: u64,
+    /// NAK and STATUS that the system refused to send.
+    pub send_errors: u64,
+    /// Errors that the system gave instead of datagrams; each was passed over.
+    pub receive_errors: u64,
+}
+
+/// One source, as a subscriber sees it.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct SourceSnapshot {
+    /// Its session.
+    pub session: SessionId,
+    /// The address it sends from.
+    pub address: SocketAddr,
+    /// Why it is down, if it is.
+    pub down: Option<DownReason>,
+    /// The next offset wanted.
+    pub next: Offset,
+    /// What became of every offset: the identity.
+    pub book: Book,
+    /// The smoothed round trip to it, once measured.
+    pub round_trip: Option<Duration>,
+    /// Counters.
+    pub stats: SourceStats,
+}

@@ -1,0 +1,77 @@
+//! How a run ends: its exit code, or the one line that says what went wrong and what to do.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use nakcast::PublishError;
+use nakcast::WaitError;
+
+/// How a run ended that has already said what there is to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Well,
+    Failed,
+    Misused,
+    Lost,
+    Unbalanced,
+    Interrupted,
+}
+
+impl Ending {
+    pub(crate) fn code(self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Well => 0,
+            Self::Failed => 1,
+            Self::Misused => 2,
+            Self::Lost => 3,
+            Self::Unbalanced => 4,
+            Self::Interrupted => 130,
+        })
+    }
+}
+
+/// What went wrong, in one line.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error("{0}")]
+    Usage(&'static str),
+    #[error(transparent)]
+    Library(#[from] nakcast::Error),
+    #[error(transparent)]
+    Wait(#[from] WaitError),
+    #[error("message {number} was not published: {error}")]
+    Publish { number: u64, error: PublishError },
+    #[error("cannot open {}: {error}; name a file that exists and that you may read", .path.display())]
+    Open { path: PathBuf, error: io::Error },
+    #[error("cannot read {name}: {error}; what came before was published")]
+    Read { name: String, error: io::Error },
+    #[error(
+        "line {number} is longer than {most} bytes: cut the input into pieces with --chunk, or its lines shorter"
+    )]
+    LineTooLong { number: u64, most: usize },
+    #[error(
+        "the input ends inside record {number}, with {have} of its {need} bytes: it is cut off, or not u16-prefixed"
+    )]
+    CutOff { number: u64, have: usize, need: usize },
+    #[error("cannot write to standard output: {0}")]
+    Write(io::Error),
+    #[error(
+        "the message at offset {offset} has {bytes} bytes, more than a u16 prefix can say: use --raw or --json"
+    )]
+    TooLongForPrefix { offset: u64, bytes: usize },
+    #[error(
+        "no publisher was heard for {0:?}: start one, and check that it names the same group, port, interface and stream"
+    )]
+    NobodyHeard(std::time::Duration),
+    #[error("--count {wanted} was asked for, and only {came} came")]
+    TooFew { wanted: u64, came: u64 },
+    #[error("cannot listen for Ctrl-C: {0}")]
+    Signals(#[from] ctrlc::Error),
+    #[error("cannot start a thread: {0}")]
+    Thread(io::Error),
+    #[error("the thread that {0} died; please report it")]
+    ThreadDied(&'static str),
+    #[error("cannot draw a random number from the system: {0}")]
+    Random(getrandom::Error),
+}

@@ -1,0 +1,288 @@
+//! `nakcast pub`: standard input or a file, cut into messages.
+
+mod feed;
+mod finish;
+mod pacer;
+mod roster;
+mod splitter;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use nakcast::Endpoint;
+use nakcast::LONGEST_MESSAGE;
+use nakcast::Policy;
+use nakcast::Publisher;
+use nakcast::WaitError;
+use nakcast::wire::TOPIC_BYTES;
+
+use crate::COMMON_HELP;
+use crate::clock::Clock;
+use crate::clock::TICK;
+use crate::ending::Ending;
+use crate::ending::Failure;
+use crate::interrupt::Interrupt;
+use crate::progress::Progress;
+use crate::publish::feed::Feed;
+use crate::publish::feed::Turn;
+use crate::publish::finish::finish;
+use crate::publish::pacer::Pacer;
+use crate::publish::roster::Roster;
+use crate::publish::splitter::Framing;
+use crate::publish::splitter::Splitter;
+use crate::units;
+
+/// How long an interrupted publisher still serves repairs.
+const FINISH_INTERRUPTED: Duration = Duration::from_secs(1);
+
+const EXAMPLES: &str = "\
+Examples:
+  Lines, as they come:
+    tail -f /var/log/syslog | nakcast pub 'udp://239.192.0.1:4000?interface=lo' --topic log
+  A file to three machines, every byte of it or a named failure:
+    nakcast pub 'udp://239.192.0.1:4000?interface=eth0' --file disk.img --chunk 1200 --policy block --wait 3
+  A market-data tape (u16 length, message, …) at 50,000 messages a second:
+    nakcast pub 'udp://239.192.0.1:4000?interface=lo' --file tape.bin --u16-prefixed --rate 50000 --wait 1
+
+Exit code 1 also means: a subscriber was evicted, or has not confirmed everything.";
+
+fn after_help() -> String {
+    format!("{EXAMPLES}\n\n{COMMON_HELP}")
+}
+
+/// What to do for slow subscribers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum PolicyName {
+    /// The fastest sets the pace; the others lose what they cannot take, and are told what.
+    Drop,
+    /// The slowest sets the pace; who does not move for --patience is evicted, by name.
+    Block,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = after_help())]
+pub(crate) struct Args {
+    /// Where to publish, such as 'udp://239.192.0.1:4000?interface=lo'.
+    uri: Endpoint,
+    /// Read this file instead of standard input.
+    #[arg(long)]
+    file: Option<PathBuf>,
+    /// Messages of so many bytes each (the last one shorter) instead of lines.
+    #[arg(long, value_name = "BYTES", value_parser = chunk, conflicts_with = "u16_prefixed")]
+    chunk: Option<usize>,
+    /// Messages that stand behind their length, two bytes big-endian, instead of lines.
+    #[arg(long)]
+    u16_prefixed: bool,
+    /// The topic of every message.
+    #[arg(long, default_value = "", hide_default_value = true, value_parser = topic)]
+    topic: String,
+    /// At most so many messages a second.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    rate: Option<u64>,
+    /// Memory from which repairs are served, such as 64M; at least 512K. Default 32M.
+    #[arg(long, value_name = "BYTES", value_parser = units::bytes)]
+    ring: Option<usize>,
+    /// What to do for slow subscribers.
+    #[arg(long, value_enum, default_value = "drop")]
+    policy: PolicyName,
+    /// With --policy block: how long one subscriber may hold everybody without moving. Default 5.
+    #[arg(long, value_name = "SECONDS", value_parser = units::seconds)]
+    patience: Option<Duration>,
+    /// With --policy drop: how long to wait without any progress; 0 never waits. Default 100.
+    #[arg(long, value_name = "MILLISECONDS", value_parser = units::millis)]
+    pace: Option<Duration>,
+    /// Wait for so many subscribers before the first message.
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    wait: usize,
+    /// How long to wait for them.
+    #[arg(long, value_name = "SECONDS", value_parser = units::seconds, default_value = "30")]
+    wait_timeout: Duration,
+    /// How long a message in a burst waits for others; 0 sends each alone. Default 50.
+    #[arg(long, value_name = "MICROSECONDS", value_parser = units::micros)]
+    linger: Option<Duration>,
+    /// How long to serve repairs at the end, until every subscriber has everything.
+    #[arg(long, value_name = "SECONDS", value_parser = units::seconds, default_value = "10")]
+    finish_timeout: Duration,
+    /// Put the time of sending into each datagram.
+    #[arg(long)]
+    timestamps: bool,
+}
+
+impl Args {
+    fn policy(&self) -> Result<Policy, Failure> {
+        match (self.policy, self.patience, self.pace) {
+            (PolicyName::Drop, Some(_), _) => {
+                Err(Failure::Usage("--patience is for --policy block: add it, or leave --patience out"))
+            }
+            (PolicyName::Block, _, Some(_)) => {
+                Err(Failure::Usage("--pace is for --policy drop: leave one of the two out"))
+            }
+            (PolicyName::Drop, None, None) => Ok(Policy::DROP),
+            (PolicyName::Drop, None, Some(pace)) => Ok(Policy::Drop { pace, free_running: pace.is_zero() }),
+            (PolicyName::Block, None, None) => Ok(Policy::BLOCK),
+            (PolicyName::Block, Some(patience), None) => Ok(Policy::Block { patience }),
+        }
+    }
+
+    fn framing(&self) -> Framing {
+        match self.chunk {
+            Some(bytes) => Framing::Chunks(bytes),
+            None if self.u16_prefixed => Framing::Prefixed,
+            None => Framing::Lines,
+        }
+    }
+
+    fn open(&self) -> Result<Publisher, Failure> {
+        let mut builder = Publisher::builder()
+            .endpoint(self.uri.clone())
+            .policy(self.policy()?)
+            .timestamps(self.timestamps);
+        if let Some(ring) = self.ring {
+            builder = builder.ring(ring);
+        }
+        if let Some(linger) = self.linger {
+            builder = builder.linger(linger);
+        }
+        Ok(builder.open()?)
+    }
+}
+
+fn topic(text: &str) -> Result<String, String> {
+    if text.len() > TOPIC_BYTES {
+        return Err(format!("a topic of {} bytes is more than {TOPIC_BYTES}: shorten it", text.len()));
+    }
+    Ok(text.to_owned())
+}
+
+fn chunk(text: &str) -> Result<usize, String> {
+    match units::bytes(text)? {
+        bytes @ 1..=LONGEST_MESSAGE => Ok(bytes),
+        _ => Err("choose 1 byte to 16M".to_owned()),
+    }
+}
+
+/// Publishes everything, then waits until the subscribers have it, and says who has not.
+pub(crate) fn run(args: &Args, quiet: bool) -> Result<Ending, Failure> {
+    let interrupt = Interrupt::install()?;
+    let feed = Feed::open(args.file.clone())?;
+    let mut publisher = args.open()?;
+    tracing::info!(to = %args.uri, from = %publisher.local_address(), session = %publisher.session(), "publishing");
+    wait_for_subscribers(args, &mut publisher, &interrupt)?;
+    let clock = Clock::start();
+    let mut work = Work {
+        topic: args.topic.as_bytes(),
+        splitter: Splitter::new(args.framing()),
+        pacer: args.rate.map(|rate| Pacer::new(rate, clock)),
+        progress: Progress::new(quiet && !feed.is_typed(), feed.length()),
+        roster: Roster::new(clock),
+        messages: 0,
+        bytes: 0,
+        publisher,
+        interrupt,
+    };
+    let published = work.publish_all(feed);
+    let Work { publisher, roster, progress, messages, bytes, interrupt, .. } = work;
+    progress.clear();
+    let timeout = args.finish_timeout;
+    let timeout = if interrupt.is_asked() { timeout.min(FINISH_INTERRUPTED) } else { timeout };
+    let took = clock.now();
+    let end = finish(publisher, timeout, roster, &interrupt)?;
+    end.report((messages, bytes), took);
+    published?;
+    Ok(match (interrupt.is_asked(), end.everybody_has_everything()) {
+        (true, _) => Ending::Interrupted,
+        (false, true) => Ending::Well,
+        (false, false) => Ending::Failed,
+    })
+}
+
+fn wait_for_subscribers(
+    args: &Args,
+    publisher: &mut Publisher,
+    interrupt: &Interrupt,
+) -> Result<(), Failure> {
+    let clock = Clock::start();
+    while args.wait > 0 && !interrupt.is_asked() {
+        let left = args.wait_timeout.saturating_sub(clock.now());
+        match publisher.wait_for(args.wait, left.min(TICK)) {
+            Ok(()) => break,
+            Err(error) if left.is_zero() => {
+                return Err(WaitError { waited: args.wait_timeout, ..error }.into());
+            }
+            Err(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// From the input to the publisher.
+struct Work<'a> {
+    topic: &'a [u8],
+    splitter: Splitter,
+    pacer: Option<Pacer>,
+    publisher: Publisher,
+    roster: Roster,
+    progress: Progress,
+    interrupt: Interrupt,
+    messages: u64,
+    bytes: u64,
+}
+
+impl Work<'_> {
+    fn publish_all(&mut self, mut feed: Feed) -> Result<(), Failure> {
+        while !self.interrupt.is_asked() {
+            match feed.next()? {
+                Turn::Block(block) => self.splitter.push(block),
+                Turn::Idle => {}
+                Turn::End => self.splitter.end(),
+            }
+            self.publish_ready()?;
+            self.look_around();
+            if self.splitter.is_done() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Publishes what is complete of the input so far.
+    fn publish_ready(&mut self) -> Result<(), Failure> {
+        loop {
+            self.wait_for_turn();
+            if self.interrupt.is_asked() {
+                return Ok(());
+            }
+            let Some(message) = self.splitter.next()? else { return Ok(()) };
+            if let Err(error) = self.publisher.publish(self.topic, message) {
+                return Err(Failure::Publish { number: self.messages + 1, error });
+            }
+            self.messages += 1;
+            self.bytes += message.len() as u64;
+            if let Some(pacer) = &mut self.pacer {
+                pacer.sent();
+            }
+        }
+    }
+
+    fn wait_for_turn(&mut self) {
+        while let Some(pacer) = &self.pacer
+            && !pacer.is_due()
+            && !self.interrupt.is_asked()
+        {
+            self.look_around();
+        }
+    }
+
+    /// What subscribers report, every now and then.
+    fn look_around(&mut self) {
+        if self.roster.look(&mut self.publisher, &self.progress) {
+            let messages = self.messages;
+            let roster = &self.roster;
+            self.progress.show(self.bytes, || {
+                let (messages, live) = (units::counted(messages, "message"), roster.live() as u64);
+                format!("{messages}, {}", units::counted(live, "subscriber"))
+            });
+        }
+    }
+}

@@ -29,6 +29,7 @@ use crate::clock::Clock;
 use crate::clock::TICK;
 use crate::demo::live::Live;
 use crate::demo::report::Report;
+use crate::demo::round_trip::Yardstick;
 use crate::demo::sink::Sink;
 use crate::demo::sink::Taken;
 use crate::demo::source::Sent;
@@ -98,7 +99,7 @@ pub(crate) fn run(args: &Args, quiet: bool) -> Result<Ending, Failure> {
     let (endpoint, subscribers) = open_subscribers(args)?;
     let publisher = Publisher::builder().endpoint(endpoint.clone()).policy(Policy::BLOCK).open()?;
     introduce(args, &endpoint);
-    let round_trip = round_trip::measure();
+    let yardstick = Yardstick::start();
     let clock = Clock::start();
     let live = Live::new(quiet, args.seconds, subscribers.len());
     let source =
@@ -106,6 +107,7 @@ pub(crate) fn run(args: &Args, quiet: bool) -> Result<Ending, Failure> {
     let stage = Stage { live: &live, source: &source };
     let (sent, taken) = std::thread::scope(|scope| stage.play(scope, publisher, subscribers))?;
     live.clear();
+    let round_trip = yardstick.and_then(Yardstick::finish);
     let report = Report { sent, taken, round_trip };
     report.print();
     Ok(match (source.interrupt.is_asked(), report.verdict()) {

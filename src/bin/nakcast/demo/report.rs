@@ -106,7 +106,7 @@ impl Report {
         let medians = sources.filter_map(|source| repair_times(&source.stats.repair_times)[0]);
         if let (Some(bare), Some(worst)) = (self.round_trip, medians.max()) {
             print(format_args!(
-                "  a bare UDP datagram and its answer on the idle loopback take {}: the slowest p50 repair took {:.1} times that",
+                "  a bare UDP datagram and its answer took {} meanwhile: the slowest p50 repair took {:.1} times that",
                 units::time(bare),
                 worst.as_secs_f64() / bare.as_secs_f64().max(1e-9),
             ));

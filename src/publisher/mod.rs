@@ -83,7 +83,7 @@ impl Publisher {
     /// Publishes a message and gives its offset. `topic` may be empty, and is at most 255 bytes.
     ///
     /// Waits while the subscribers' window is closed, as the [policy](crate::Policy) says. A message longer than a
-    /// datagram takes several offsets, and the first is given. In a burst, some 20 ns and no system call; alone, one
+    /// datagram takes several offsets, and the first is given. In a burst it costs a lock, a compare and a copy; alone, one
     /// system call.
     ///
     /// # Errors

@@ -28,7 +28,8 @@ pub const FINISH_ON_DROP: Duration = Duration::from_secs(1);
 /// What a publisher does for the sake of slow subscribers.
 ///
 /// `Drop`: the fastest live subscriber sets the pace; the others lose what they cannot take, and each is told exactly
-/// which offsets. `Block`: the slowest live subscriber sets the pace; everybody gets everything, or is evicted by
+/// which offsets, and one that always wants more repairs than its share is cut off by name until it is near the head
+/// again. `Block`: the slowest live subscriber sets the pace; everybody gets everything, or is evicted by
 /// name. With no live subscriber, nothing is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

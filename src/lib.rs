@@ -63,7 +63,7 @@
 //! ```text
 //! publisher subscriber config endpoint error event stats      what users call
 //! io          sockets, system calls, the one clock, waiting
-//! sim         networks that fail on purpose, by a seed
+//! sim         the machines in a world that fails on purpose, by a seed
 //! protocol    state machines without input or output
 //! history     what was published, read by offset
 //! wire        bytes to typed views and back
@@ -72,6 +72,9 @@
 //!
 //! [`wire`], [`history`], [`protocol`] and [`sim`] are public so that tests, fuzzers and tools need no back door; they
 //! may change in a minor version.
+
+#[macro_use]
+mod planted;
 
 pub mod history;
 pub mod offset;
@@ -116,6 +119,10 @@ pub use event::OwnedMessage;
 pub use event::PublisherEvent;
 pub use offset::Offset;
 pub use offset::OffsetRange;
+#[cfg(nakcast_planted)]
+pub use planted::Bug;
+#[cfg(nakcast_planted)]
+pub use planted::plant;
 pub use publisher::Claim;
 pub use publisher::Publisher;
 pub use publisher::SharedPublisher;

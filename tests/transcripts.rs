@@ -7,13 +7,14 @@
 mod transcripts {
     mod rig;
 
-    mod chaos;
     mod flow;
+    mod forged;
     mod fragment;
     mod group;
     mod loss;
     mod mode;
     mod reorder;
     mod session;
+    mod threats;
     mod trust;
 }

@@ -174,8 +174,9 @@ impl UdpSocket {
         if backend::is_hearsay(error) {
             self.kernel.drain_errors(&self.inner);
             if !told {
-                // It may be about an earlier datagram, and then these were not even tried.
-                if !refuses_train {
+                // It may be about an earlier datagram, and then these were not even tried. That nobody is there any
+                // more is no fault of this machine's.
+                if !refuses_train && error.kind() != ErrorKind::ConnectionRefused {
                     self.count_send_error(error, to);
                 }
                 return Next::Again;
@@ -191,12 +192,7 @@ impl UdpSocket {
     }
 
     fn count_send_error(&self, error: &io::Error, to: SocketAddr) {
-        if !self.send_errors.count(error) {
-            return;
-        }
-        if error.kind() == ErrorKind::ConnectionRefused {
-            tracing::debug!(%to, "nobody is there any more; more of the same are only counted");
-        } else {
+        if self.send_errors.count(error) {
             tracing::warn!(%error, %to, "a datagram was not sent; more of the same are only counted");
         }
     }
@@ -231,6 +227,14 @@ impl UdpSocket {
                     self.count_receive_error(&error);
                     passed_over += 1;
                 }
+                Err(error) if is_short_of_memory(&error) => {
+                    self.count_receive_error(&error);
+                    if passed_over == MOST_HEARSAY {
+                        // What has arrived waits for the next datagram, a heartbeat's time at most.
+                        return Ok(0);
+                    }
+                    passed_over += 1;
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -238,7 +242,7 @@ impl UdpSocket {
 
     fn count_receive_error(&self, error: &io::Error) {
         if self.receive_errors.count(error) {
-            tracing::debug!(%error, local = %self.local, "told of an earlier datagram; more are only counted");
+            tracing::debug!(%error, local = %self.local, "while receiving; more of the same are only counted");
         }
     }
 
@@ -318,6 +322,13 @@ impl DropCount {
     fn total(&self) -> u64 {
         self.0.load(Relaxed)
     }
+}
+
+/// Whether the system is out of memory for the moment, which passes: what has arrived is still there.
+fn is_short_of_memory(error: &io::Error) -> bool {
+    const ENOBUFS: i32 = 105;
+    error.kind() == ErrorKind::OutOfMemory
+        || cfg!(target_os = "linux") && error.raw_os_error() == Some(ENOBUFS)
 }
 
 #[cfg(test)]

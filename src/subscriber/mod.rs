@@ -234,7 +234,7 @@ impl Subscriber {
                 continue;
             }
             if !is_dry {
-                self.subscription.receiver().handle_timeout(self.now);
+                self.do_what_is_due();
             }
             return Ok(match self.subscription.step(self.now, &[]) {
                 Step::Need => match self.subscription.step_conflated() {
@@ -250,22 +250,27 @@ impl Subscriber {
     /// Takes what the sockets have, and does what is due; whether datagrams came.
     fn refill(&mut self) -> Result<bool, Error> {
         self.now = self.clock.now();
-        let receiver = self.subscription.receiver();
-        let filled = self.inlet.fill(receiver.is_recovering())?;
+        let is_recovering = self.subscription.receiver_ref().is_recovering();
+        let filled = self.inlet.fill(is_recovering)?;
         // What waits in the sockets comes first: a timer that it would stop must not fire before it.
         if !filled {
-            receiver.handle_timeout(self.now);
-            if receiver.poll_rejoin() {
-                self.inlet.rejoin();
-            }
-        } else if receiver.is_recovering() {
-            receiver.handle_recovery(self.now);
+            self.do_what_is_due();
+        } else if is_recovering {
+            self.subscription.receiver().handle_recovery(self.now);
         }
         if let Some(drops) = self.inlet.kernel_drops(self.now) {
-            receiver.set_kernel_drops(drops);
+            self.subscription.receiver().set_kernel_drops(drops);
         }
         self.transmit();
         Ok(filled)
+    }
+
+    fn do_what_is_due(&mut self) {
+        let receiver = self.subscription.receiver();
+        receiver.handle_timeout(self.now);
+        if receiver.poll_rejoin() {
+            self.inlet.rejoin();
+        }
     }
 
     fn transmit(&mut self) {

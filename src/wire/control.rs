@@ -301,7 +301,7 @@ pub enum GoneReason {
     NotDurable = 3,
     /// The disk gives them back damaged.
     Damaged = 4,
-    /// The receiver had been evicted for holding the publisher.
+    /// The receiver had been evicted for holding the publisher, or cut off for asking too much of it.
     Evicted = 5,
 }
 

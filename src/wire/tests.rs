@@ -1,5 +1,6 @@
 //! Golden bytes of every kind, and the decoder against a naive twin.
 
+mod corners;
 mod twin;
 
 use zerocopy::IntoBytes;

@@ -91,7 +91,7 @@ fn a_publisher_that_restarts_at_its_address_replaces_the_old_session() {
     let index = world.restart(0, publishes(5, FREE));
     world.fates(|_| Fate::Pass);
     world.publish(index, 10, 10 * US);
-    world.pass(50 * MS);
+    world.pass(600 * MS);
     let lines = ["up 0", "lost 8..9 source down", "down replaced 10", "up 0 for 77"];
     assert_eq!(world.subscribers[0].lines, lines);
     let from = world.publishers[0].address;
@@ -99,7 +99,11 @@ fn a_publisher_that_restarts_at_its_address_replaces_the_old_session() {
     world.pass(3 * SECOND);
     assert_eq!(world.subscribers[0].lines, lines, "it never comes back");
     world.finish(index);
-    assert_eq!(world.counts(), (0, 0));
+    assert_eq!(
+        world.counts(),
+        (12 + 1, 10),
+        "twelve in vain, and one for what was sent before it was believed"
+    );
     assert_eq!(world.subscribers[0].delivered(SessionId(5)), [range(0, 10)]);
     assert_eq!(world.subscribers[0].delivered(SessionId(77)), [range(0, 8), range(9, 10)]);
     assert!(world.subscribers[0].machine.receiver_ref().stats().replaced_session >= 20);
@@ -140,12 +144,12 @@ fn a_restart_with_the_clock_set_back_is_a_restart() {
     world.publish(index, 5, 10 * US);
     world.publishers[index].timestamp = Some(1);
     world.publish(index, 15, 10 * US);
-    world.pass(20 * MS);
+    world.pass(600 * MS);
     let lines = ["up 0", "down replaced 10", &format!("up 0 for {}", u64::MAX)];
     assert_eq!(world.subscribers[0].lines, lines);
     world.finish(index);
     assert_eq!(world.subscribers[0].delivered(SessionId(1)), [range(0, 20)]);
-    assert_eq!(world.counts(), (1, 1));
+    assert_eq!(world.counts(), (1, 20));
 }
 
 #[test]
@@ -205,6 +209,21 @@ fn when_every_end_is_lost_the_source_falls_silent() {
     world.pass(3 * SECOND);
     assert_eq!(world.subscribers[0].lines, ["rejoin", "down silent 10"]);
     assert_eq!(world.counts(), (0, 0));
+}
+
+/// Nothing else comes through any more: whoever was called silent has ended.
+#[test]
+fn an_end_is_a_sign_of_life() {
+    let mut world = world();
+    world.publish(0, 10, 10 * US);
+    world.pass(50 * MS);
+    world.fates(|_| Fate::Drop);
+    world.pass(4 * SECOND);
+    assert_eq!(world.subscribers[0].lines, ["up 0", "rejoin", "down silent 10"]);
+    world.forget();
+    world.fates(|hop| if hop.kind == Kind::End { Fate::Pass } else { Fate::Drop });
+    world.finish(0);
+    assert_eq!(world.subscribers[0].lines, ["up 10", "down ended 10"]);
 }
 
 /// A publisher that lost its last message waits until that is repaired, and only then ends.

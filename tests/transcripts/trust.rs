@@ -1,8 +1,6 @@
 //! What is forged, what leaps, what does not fit, and what nobody repairs.
 
 use core::cell::RefCell;
-use core::net::SocketAddr;
-use core::time::Duration;
 use std::rc::Rc;
 
 use nakcast::Offset;
@@ -10,30 +8,32 @@ use nakcast::OffsetRange;
 use nakcast::SessionId;
 use nakcast::protocol::SubscriptionSettings;
 use nakcast::wire;
-use nakcast::wire::FrameFlags;
 use nakcast::wire::GoneEntry;
 use nakcast::wire::GoneReason;
 use nakcast::wire::Head;
-use nakcast::wire::Heartbeat;
 use nakcast::wire::Kind;
 use nakcast::wire::RangeEntry;
 use nakcast::wire::ReceiverId;
 use nakcast::wire::Token;
-use nakcast::wire::Welcome;
 
+use super::forged::SESSION;
+use super::forged::data;
+use super::forged::gone;
+use super::forged::head;
+use super::forged::heartbeat;
+use super::forged::shed;
+use super::forged::stranger;
+use super::forged::welcome;
 use super::rig::AT_ONCE;
 use super::rig::FREE;
 use super::rig::Fate;
 use super::rig::MS;
 use super::rig::SECOND;
-use super::rig::STREAM;
 use super::rig::US;
 use super::rig::Way;
 use super::rig::World;
 use super::rig::publishes;
 use super::rig::subscribes;
-
-const SESSION: SessionId = SessionId(77);
 
 fn range(from: u64, to: u64) -> OffsetRange {
     OffsetRange::new(Offset(from), Offset(to))
@@ -41,14 +41,6 @@ fn range(from: u64, to: u64) -> OffsetRange {
 
 fn drop_if(lost: bool) -> Fate {
     if lost { Fate::Drop } else { Fate::Pass }
-}
-
-fn head(base: u64) -> Head {
-    Head { stream: STREAM, session: SESSION, base: Offset(base), ..Head::default() }
-}
-
-fn stranger() -> SocketAddr {
-    SocketAddr::from(([10, 0, 1, 99], 4_000))
 }
 
 /// One subscriber with settings of its own, and a publisher.
@@ -61,43 +53,6 @@ fn world(change: impl FnOnce(&mut SubscriptionSettings)) -> World {
     world.pass(500 * MS);
     world.forget();
     world
-}
-
-fn heartbeat(base: u64, receivers: u32, grtt_us: u32) -> Vec<u8> {
-    let body = Heartbeat {
-        oldest: 0.into(),
-        receivers: receivers.into(),
-        grtt_us: grtt_us.into(),
-        status_ms: 200.into(),
-        tcp_port: 0.into(),
-        flags: 0.into(),
-        zero: 0.into(),
-    };
-    let mut bytes = Vec::new();
-    wire::encode_heartbeat(&mut bytes, &head(base), &body);
-    bytes
-}
-
-fn gone(entries: &[(u64, u64)]) -> Vec<u8> {
-    let entries: Vec<_> =
-        entries.iter().map(|&(from, to)| GoneEntry::new(range(from, to), GoneReason::Overrun)).collect();
-    let mut bytes = Vec::new();
-    wire::encode_gone(&mut bytes, &head(0), &entries);
-    bytes
-}
-
-fn shed(receiver: u64, after: Duration, (from, to): (u64, u64)) -> Vec<u8> {
-    let ranges = [RangeEntry::new(range(from, to))];
-    let mut bytes = Vec::new();
-    wire::encode_shed(&mut bytes, &head(0), ReceiverId(receiver), after.as_micros() as u32, &ranges);
-    bytes
-}
-
-fn welcome(receiver: u64, echo: u64) -> Vec<u8> {
-    let body = Welcome { receiver: receiver.into(), token: 4_711.into(), echo: echo.into() };
-    let mut bytes = Vec::new();
-    wire::encode_welcome(&mut bytes, &head(0), &body);
-    bytes
 }
 
 /// Nothing was asked for: none of it is believed, wherever it comes from.
@@ -339,10 +294,7 @@ fn nothing_comes_after_the_end() {
     world.finish_whole(0);
     world.forget();
     let home = world.publishers[0].address;
-    let mut beyond = vec![0; 64];
-    let frame = wire::put_frame(&mut beyond[32..], FrameFlags::WHOLE, b"", b"something").expect("room");
-    beyond.truncate(32 + frame);
-    wire::seal_batch(&mut beyond, &head(10), 1);
+    let mut beyond = data(SESSION, 10);
     wire::mark_repair(&mut beyond);
     let ours = |kind: &Kind| !matches!(kind, Kind::Nak | Kind::Status);
     let sent = sent.take().into_iter().chain(end.take()).filter(|(kind, _)| ours(kind));

@@ -321,7 +321,7 @@ fn a_closed_port_disturbs_neither_sending_nor_receiving() {
     let taken: Vec<u8> = subscriber.take(100).iter().map(|(_, bytes)| bytes[0]).collect();
     assert_eq!(taken, (0..100).collect::<Vec<u8>>());
     if Kernel::COUNTS_DROPS {
-        assert!(publisher.socket.send_errors().total() >= 100);
+        assert!(publisher.socket.send_errors().total() < 10, "that nobody is there is no failure to send");
         assert!(publisher.socket.receive_errors().total() >= 100);
     }
 }

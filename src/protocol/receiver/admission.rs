@@ -1,6 +1,7 @@
 //! Who becomes a source: first contact, replacement, a session that moves.
 
 use core::net::SocketAddr;
+use core::time::Duration;
 use std::collections::VecDeque;
 
 use crate::offset::Offset;
@@ -8,6 +9,8 @@ use crate::protocol::DownReason;
 use crate::protocol::Receiver;
 use crate::protocol::SourceKey;
 use crate::protocol::Up;
+use crate::protocol::receiver::claims::Claim;
+use crate::protocol::receiver::claims::Claims;
 use crate::protocol::receiver::source::FirstHeard;
 use crate::protocol::receiver::source::Source;
 use crate::time::Time;
@@ -18,12 +21,18 @@ use crate::wire::SessionId;
 
 /// Replaced sessions remembered: a replay of one cannot revive it.
 const REPLACED: usize = 64;
+/// How long a session must have been quiet before another from its very address and port may take its place: three
+/// heartbeats, so a forged session, or a late datagram of an old one, never replaces one that lives.
+const QUIET: Duration = Duration::from_millis(350);
+/// One that lives tells its position at least every 100 ms; who tells it less often than this is only late copies of
+/// what a dead publisher sent.
+const PULSE: Duration = Duration::from_millis(200);
 
-/// Sessions that never come back, and one that seems to have moved.
+/// Sessions that never come back, and those that seem to have moved or to follow another.
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
     replaced: VecDeque<SessionId>,
-    moving: Option<(SessionId, SocketAddr, Offset)>,
+    claims: Claims,
 }
 
 impl Sessions {
@@ -53,11 +62,11 @@ impl Receiver {
             self.admit(now, from, datagram)?
         };
         let source = self.sources.get_mut(index)?;
-        if source.is_replaced() {
+        if planted!(OldSessionRevived, false, source.is_replaced()) {
             self.stats.replaced_session += 1;
             return None;
         }
-        if source.address != from && !self.follow(index, from, datagram) {
+        if source.address != from && !self.follow(index, now, from, datagram) {
             self.stats.strange_address += 1;
             return None;
         }
@@ -67,10 +76,15 @@ impl Receiver {
         Some(key)
     }
 
+    /// Only what everybody hears is a sign of life: answers to one receiver go on when the network has forgotten its
+    /// membership of the group.
     fn hear(&mut self, key: SourceKey, now: Time, datagram: &Datagram<'_>) {
+        let news = planted!(UnicastIsLife, news(datagram).or(Some(Offset::ZERO)), news(datagram));
+        let Some(news) = news else { return };
         let Some(source) = self.sources.get_mut(usize::from(key.0)) else { return };
         source.last_heard = source.last_heard.max(now);
-        if source.revive(news(datagram)) {
+        source.pulse += u64::from(news >= source.book.heard);
+        if source.revive(news) {
             source.report.bring_forward(now);
             let (session, address, from) = (source.session, source.address, source.next);
             self.ups.push(Up { source: key, session, address, from, replaces: None });
@@ -78,28 +92,25 @@ impl Receiver {
     }
 
     /// A session that is silent where it was may go on at another address, once two datagrams agree.
-    fn follow(&mut self, index: usize, from: SocketAddr, datagram: &Datagram<'_>) -> bool {
+    fn follow(&mut self, index: usize, now: Time, from: SocketAddr, datagram: &Datagram<'_>) -> bool {
         let Some(source) = self.sources.get_mut(index) else { return false };
         let base = datagram.header.base();
         let is_silent = source.down == Some(DownReason::Silent);
         if !is_silent || !matches!(datagram.body, Body::Data(_) | Body::Heartbeat(_)) {
             return false;
         }
-        let agrees = |&(session, address, at): &(SessionId, SocketAddr, Offset)| {
-            session == source.session && address == from && base >= at && base.since(at) <= source.span()
-        };
-        if !self.sessions.moving.as_ref().is_some_and(agrees) {
-            self.sessions.moving = Some((source.session, from, base));
+        let claim = Claim { session: source.session, address: from, base, start: base, at: now, pulse: 0 };
+        if self.sessions.claims.confirmed(claim, source.span()).is_none() {
             return false;
         }
         source.address = from;
-        self.sessions.moving = None;
+        self.sessions.claims.settle(from);
         true
     }
 
     fn admit(&mut self, now: Time, from: SocketAddr, datagram: &Datagram<'_>) -> Option<usize> {
         let session = datagram.header.session();
-        if self.sessions.replaced.contains(&session) {
+        if planted!(OldSessionRevived, false, self.sessions.replaced.contains(&session)) {
             self.stats.replaced_session += 1;
             return None;
         }
@@ -107,7 +118,13 @@ impl Receiver {
             self.stats.unknown_session += 1;
             return None;
         };
+        let claim = Claim { session, address: from, base: datagram.header.base(), start, at: now, pulse: 0 };
+        let Some(start) = self.may_begin(claim) else {
+            self.stats.session_conflicts += 1;
+            return None;
+        };
         let index = self.place()?;
+        self.sessions.claims.settle(from);
         let replaces = self.replace(from, now);
         let source = Source::new(self.settings, FirstHeard { session, address: from, start }, now);
         match self.sources.get_mut(index) {
@@ -117,6 +134,30 @@ impl Receiver {
         let source = SourceKey(u16::try_from(index).ok()?);
         self.ups.push(Up { source, session, address: from, from: start, replaces });
         Some(index)
+    }
+
+    /// Where a new session may begin. At once where it takes the place of nobody, or of one that said that it ends;
+    /// where it would take the place of a silent one, by its second datagram that agrees; and of one that lives, at its
+    /// very address and port, when that is quiet besides, or gives no sign of life for the time of silence.
+    fn may_begin(&mut self, claim: Claim) -> Option<Offset> {
+        planted!(ReplacedAtOnce => return Some(claim.start));
+        let lives = |source: &&Source| source.address == claim.address && source.down.is_none();
+        let is_silent = |source: &&Source| {
+            source.address.ip() == claim.address.ip() && source.down == Some(DownReason::Silent)
+        };
+        let Some(other) = self.sources.iter().find(lives) else {
+            let Some(silent) = self.sources.iter().find(is_silent) else { return Some(claim.start) };
+            return self.sessions.claims.confirmed(claim, silent.span()).map(|first| first.start);
+        };
+        let claim = Claim { pulse: other.pulse, ..claim };
+        let first = self.sessions.claims.confirmed(claim, other.span())?;
+        let is_quiet = claim.at.since(other.last_heard) >= QUIET;
+        let claimed_for = claim.at.since(first.at);
+        // Fewer than there were: it is not the one that the claim was first made against.
+        let beats = other.pulse.checked_sub(first.pulse).and_then(|beats| u32::try_from(beats).ok());
+        let beats = beats.unwrap_or(u32::MAX);
+        let is_dead = claimed_for >= self.settings.silence && PULSE.saturating_mul(beats) < claimed_for;
+        (is_quiet || is_dead).then_some(first.start)
     }
 
     /// The source that a new one from `from` takes the place of: the last one from the same address and port, or one
@@ -139,33 +180,35 @@ impl Receiver {
         Some(session)
     }
 
-    /// Where the next source goes: a new row, or that of the one down for longest.
+    /// Where the next source goes: a new row, or that of one that is down, for longest if there are several. What was
+    /// replaced or has ended goes before what is only silent, and never comes back; a silent one that is heard again is
+    /// a new source.
     fn place(&mut self) -> Option<usize> {
         if self.sources.len() < self.settings.sources {
             return Some(self.sources.len());
         }
         let down = self.sources.iter().enumerate().filter(|(_, source)| source.down.is_some());
-        let oldest = down.min_by_key(|(_, source)| source.last_heard).map(|(index, _)| index);
-        match oldest.and_then(|index| Some((index, self.sources.get(index)?.session))) {
-            Some((index, session)) => {
-                self.sessions.retire(session);
-                self.outgoing.forget(index);
-                Some(index)
-            }
-            None => {
-                self.stats.refused_sources += 1;
-                None
-            }
+        let is_silent = |source: &Source| source.down == Some(DownReason::Silent);
+        let Some((index, old)) = down.min_by_key(|(_, source)| (is_silent(source), source.last_heard)) else {
+            self.stats.refused_sources += 1;
+            return None;
+        };
+        if !is_silent(old) {
+            self.sessions.retire(old.session);
         }
+        self.outgoing.forget(index);
+        Some(index)
     }
 }
 
-/// How far a datagram says that its source has gone on; nothing new is told by a repair, or by an END.
-fn news(datagram: &Datagram<'_>) -> Offset {
+/// How far a datagram to everybody says that its source has gone on; an END tells nothing new. `None` of repairs and
+/// answers, which may be for one receiver alone.
+fn news(datagram: &Datagram<'_>) -> Option<Offset> {
     match datagram.body {
-        Body::Data(_) if !datagram.header.flags().has(Flags::REPAIR) => datagram.header.range().to,
-        Body::Heartbeat(_) => datagram.header.base(),
-        _ => Offset::ZERO,
+        Body::Data(_) if !datagram.header.flags().has(Flags::REPAIR) => Some(datagram.header.range().to),
+        Body::Heartbeat(_) => Some(datagram.header.base()),
+        Body::End(_) => Some(Offset::ZERO),
+        _ => None,
     }
 }
 

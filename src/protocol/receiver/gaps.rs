@@ -74,8 +74,12 @@ impl Gaps {
         self.list.is_empty()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.list.len()
+    }
+
     pub(super) fn is_full(&self) -> bool {
-        self.list.len() >= self.most
+        planted!(GapsUnbounded, false, self.list.len() >= self.most)
     }
 
     pub(super) fn first(&self) -> Option<&Gap> {
@@ -150,6 +154,7 @@ impl Gaps {
         while let Some(&gap) = self.list.get(index).filter(|gap| gap.range.overlaps(range)) {
             each(&gap);
             index += self.cut(index, gap, range);
+            planted!(NeighbourCancelled => self.list.iter_mut().skip(index).take(1).for_each(|gap| gap.due = Time(u64::MAX)));
         }
         if self.list.is_empty() {
             self.earliest = None;
@@ -170,6 +175,7 @@ impl Gaps {
             let kept = self.cut(index, gap, range);
             let at = index + usize::from(gap.range.from < lost.from);
             self.list.insert(at, Gap { range: lost, state: GapState::Lost(reason), ..gap });
+            planted!(LostTwice => self.list.insert(at, Gap { range: lost, state: GapState::Lost(reason), ..gap }));
             index += kept + 1;
         }
     }
@@ -215,6 +221,7 @@ impl Gaps {
         let (_, after) = rest.split(range.to);
         let parts = [before, after].into_iter().filter(|part| !part.is_empty());
         let parts = parts.map(|range| Gap { range, ..gap });
+        let parts = parts.take(planted!(GapForgotten, 1, 2));
         let was = self.list.len();
         self.list.splice(index..=index, parts);
         self.list.len() + 1 - was

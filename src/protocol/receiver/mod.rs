@@ -2,6 +2,7 @@
 
 mod admission;
 mod book;
+mod claims;
 mod gaps;
 mod guard;
 mod handle;
@@ -159,9 +160,10 @@ impl Receiver {
             if source.down.is_some() {
                 continue;
             }
-            if now.since(source.last_heard) >= self.settings.silence {
+            if planted!(SilenceUnnoticed, false, now.since(source.last_heard) >= self.settings.silence) {
                 source.close(DownReason::Silent);
                 source.report.stop();
+                self.stats.silences += 1;
                 self.rejoin = true;
                 continue;
             }
@@ -199,10 +201,14 @@ impl Receiver {
             .min()
     }
 
-    /// What became ready: losses and held batches, source by source in order.
+    /// What became ready: losses and held batches, source by source in order. Of a source that is up but was not
+    /// [told](Self::poll_up) to be, nothing.
     pub fn poll_ready(&mut self) -> Option<(SourceKey, Ready)> {
+        let ups = &self.ups;
+        let is_told = |index: usize| ups.iter().all(|up| usize::from(up.source.0) != index);
         let ready = |(index, source): (usize, &mut Source)| Some((index, source.poll_ready()?));
-        let (index, ready) = self.sources.iter_mut().enumerate().find_map(ready)?;
+        let mut told = self.sources.iter_mut().enumerate().filter(|(index, _)| is_told(*index));
+        let (index, ready) = told.find_map(ready)?;
         let key = SourceKey(u16::try_from(index).ok()?);
         match ready {
             Ready::Lost { range, .. } => self.on_lost(key, range),
@@ -244,12 +250,26 @@ impl Receiver {
     /// Whether the group should be left and joined again: a source fell silent, and a membership that the network
     /// forgot stops delivery without a gap.
     pub fn poll_rejoin(&mut self) -> bool {
-        core::mem::take(&mut self.rejoin)
+        let rejoins = core::mem::take(&mut self.rejoin);
+        self.stats.rejoins += u64::from(rejoins);
+        rejoins
     }
 
     /// The book of a source, for whoever counts what its messages became.
     pub fn book_mut(&mut self, source: SourceKey) -> Option<&mut Book> {
         self.sources.get_mut(usize::from(source.0)).map(|source| &mut source.book)
+    }
+
+    /// Bytes of early batches held now, of all sources, each with what its place costs.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.sources.iter().map(Source::held_bytes).sum()
+    }
+
+    /// Gaps kept now, of all sources.
+    #[must_use]
+    pub fn gap_count(&self) -> usize {
+        self.sources.iter().map(|source| source.gaps.len()).sum()
     }
 
     /// What the kernel dropped so far, for the next STATUS.

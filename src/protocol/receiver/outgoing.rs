@@ -25,27 +25,34 @@ use crate::wire::encode_status;
 pub(super) struct Outgoing {
     /// Of each source with something to ask for: its index, and the ranges, ascending.
     asks: Vec<(usize, RangeEntry)>,
+    /// What was just found to be missing from one source.
     ranges: Vec<OffsetRange>,
     shown: Vec<u8>,
     to: Option<SocketAddr>,
 }
 
 impl Outgoing {
-    /// Queues what `fill` wants to ask source `index` for, neighbours joined.
+    /// Queues what `fill` wants to ask source `index` for, with what waits for it already: sorted, and joined where it
+    /// touches, as a NAK has it.
     pub(super) fn ask(&mut self, index: usize, fill: impl FnOnce(&mut Vec<OffsetRange>)) {
         self.ranges.clear();
         fill(&mut self.ranges);
-        let mut ranges = self.ranges.iter().copied();
-        let Some(mut run) = ranges.next() else { return };
-        for range in ranges {
-            if range.from == run.to {
-                run.to = range.to;
-                continue;
-            }
-            self.asks.push((index, RangeEntry::new(run)));
-            run = range;
+        if self.ranges.is_empty() {
+            return;
         }
-        self.asks.push((index, RangeEntry::new(run)));
+        let own = self.asks.iter().filter(|ask| ask.0 == index);
+        self.ranges.extend(own.map(|ask| ask.1.range()));
+        self.forget(index);
+        self.ranges.sort_unstable_by_key(|range| range.from);
+        self.ranges.dedup_by(|next, run| {
+            let joined = next.from <= run.to;
+            run.to = if joined { run.to.max(next.to) } else { run.to };
+            joined
+        });
+        self.asks.extend(self.ranges.iter().map(|range| {
+            let from = planted!(OffsetTruncated, Offset(range.from.0 & 0xFF), range.from);
+            (index, RangeEntry::new(OffsetRange::run(from, range.len())))
+        }));
     }
 
     /// Forgets what source `index` was to be asked for.

@@ -50,7 +50,7 @@ impl Source {
 
     /// Records `[seen, to)` as missing.
     pub(super) fn note_gap(&mut self, to: Offset, now: Time) {
-        let range = OffsetRange::new(self.seen, to);
+        let range = OffsetRange::new(planted!(GapStartsLate, self.seen.plus(1), self.seen), to);
         if range.is_empty() {
             return;
         }
@@ -160,8 +160,8 @@ impl Source {
                 gap.due = now + base;
                 return;
             }
-            asks.push(gap.range);
-            let silent = asked && gap.overtaken < OVERTAKEN;
+            asks.push(planted!(NakOfHeld, OffsetRange::new(gap.range.from, gap.range.to.plus(1)), gap.range));
+            let silent = planted!(NoBackoff, false, asked && gap.overtaken < OVERTAKEN);
             gap.retry = if silent { (gap.retry * 2).min(MOST_RETRY.max(base)) } else { base };
             gap.overtaken = 0;
             if !asked {
@@ -171,6 +171,7 @@ impl Source {
                 drawn = (gap.retry, now + jitter.spread(gap.retry));
             }
             (gap.state, gap.asked_at, gap.due) = (GapState::Asked, now, drawn.1);
+            planted!(NakOnce => gap.due = Time(u64::MAX));
             gap.attempts += 1;
         });
     }
@@ -261,7 +262,7 @@ impl Step {
             guard: u64::from(source.guard.batches()),
             early: source.early,
             asks: source.settings.repair,
-            wait: (!source.is_alone()).then(|| (source.longest_wait(), group)),
+            wait: planted!(NoSuppression, false, !source.is_alone()).then(|| (source.longest_wait(), group)),
             waits_until: None,
         }
     }

@@ -32,7 +32,7 @@ pub enum LostReason {
     NotDurable,
     /// The publisher's disk gives them back damaged.
     Damaged,
-    /// This subscriber had been evicted for holding the publisher.
+    /// This subscriber had been evicted for holding the publisher, or cut off for asking too much of it.
     Evicted,
     /// Nobody repaired them within the repair timeout.
     Timeout,

@@ -24,6 +24,8 @@ use crate::wire::SessionId;
 /// A leap must be confirmed by a second datagram within this time: an idle stream has a heartbeat every 100 ms and
 /// a little, and one of them may be lost.
 const LEAP_CONFIRMED_WITHIN: Duration = Duration::from_millis(250);
+/// How long after a leap the same position must be told again to be another datagram and no copy of the first.
+const LEAP_SAID_AGAIN: Duration = Duration::from_millis(20);
 /// What a held batch costs beside its bytes: its places in two lists, and a buffer of its own.
 const HELD_BYTES: usize = 192;
 /// Bytes a message is taken to need before any batch has told.
@@ -100,6 +102,8 @@ pub(super) struct Source {
     closing: Option<DownReason>,
     pub(super) down: Option<DownReason>,
     pub(super) last_heard: Time,
+    /// How often it has told where it is.
+    pub(super) pulse: u64,
     /// Early batches so far: how many came after a gap was revealed tells loss from reordering.
     pub(super) early: u64,
     pub(super) guard: Guard,
@@ -134,6 +138,7 @@ impl Source {
             closing: None,
             down: None,
             last_heard: now,
+            pulse: 0,
             early: 0,
             guard: Guard::new(settings.guard_batches, settings.guard_time),
             spread: Spread::default(),
@@ -148,6 +153,7 @@ impl Source {
     /// Takes a batch in: decides what becomes of it, and notices the gap in front of it.
     pub(super) fn offer(&mut self, batch: Batch, now: Time) -> Offer {
         let range = batch.range;
+        planted!(DuplicateDelivered => if range.to == self.next && self.down.is_none() { return Offer::Deliver(range) });
         let Some(piece) = self.first_fresh(range) else { return Offer::Duplicate };
         if self.down.is_some() {
             self.stats.after_end += 1;
@@ -209,6 +215,7 @@ impl Source {
     ///
     /// While the window is half full already, the tail is not asked for: it could not be held.
     pub(super) fn hear_of(&mut self, end: Offset, now: Time) -> bool {
+        planted!(HeartbeatIgnored => return end <= self.seen);
         if !self.is_believed(end, now) {
             return false;
         }
@@ -229,22 +236,26 @@ impl Source {
             Order::AsArrived => self.gaps.pop_any_lost()?,
         };
         self.next = self.front(range.to);
+        planted!(LostUntold => if reason == LostReason::Timeout { return None });
         Some(Ready::Lost { range, reason })
     }
 
     fn poll_held(&mut self) -> Option<Ready> {
         let held = *self.held.front().filter(|held| held.range.from <= self.next)?;
         self.held.pop_front();
-        self.held_bytes -= held.bytes;
+        self.held_bytes -= planted!(WindowLeaks, 0, held.bytes);
         let take = OffsetRange::new(self.next.min(held.range.to), held.range.to);
         self.next = self.next.max(held.range.to);
         Some(Ready::Held { slot: held.slot, take })
     }
 
     fn poll_down(&mut self) -> Option<Ready> {
-        let ended = self.end.is_some_and(|end| self.next >= end).then_some(DownReason::Ended);
+        // Whoever goes on after an end has not ended.
+        let is_last = |end| end >= self.book.heard && self.next >= end;
+        let ended = self.end.is_some_and(|end| planted!(EndTooSoon, true, is_last(end)));
+        let ended = ended.then_some(DownReason::Ended);
         let reason = self.closing.or(ended)?;
-        if self.down.is_some() || !self.gaps.is_empty() {
+        if self.down.is_some() || planted!(EndTooSoon, false, !self.gaps.is_empty()) {
             return None;
         }
         self.down = self.closing.take().or(ended);
@@ -277,12 +288,18 @@ impl Source {
         let goes_on = match self.down {
             Some(DownReason::Silent) => true,
             Some(DownReason::Ended) => self.end.is_some_and(|end| reach > end),
-            Some(DownReason::Replaced) | None => false,
+            Some(DownReason::Replaced) => planted!(OldSessionRevived, true, false),
+            None => false,
         };
         if goes_on {
             (self.down, self.end) = (None, None);
         }
         goes_on
+    }
+
+    /// Bytes of early batches that are held, each with what its place costs.
+    pub(super) const fn held_bytes(&self) -> usize {
+        self.held_bytes
     }
 
     /// How many offsets the reorder window spans, by the size that messages have had.
@@ -296,14 +313,21 @@ impl Source {
     /// that agrees, since a forged one would cost everything in between.
     pub(super) fn is_believed(&mut self, to: Offset, now: Time) -> bool {
         let span = self.span();
+        planted!(LeapBelieved => return true);
         if to.since(self.seen) <= span {
+            // Whoever goes on from here has not leapt.
+            self.leap = self.leap.filter(|_| to < self.seen);
             return true;
         }
+        let leap = self.leap.filter(|(_, since)| now.since(*since) <= LEAP_CONFIRMED_WITHIN);
+        // A copy of the very datagram is no second one; an idle publisher says the same again after a while.
         let agrees = |(at, since): (Offset, Time)| {
-            to >= at && to.since(at) <= span && now.since(since) <= LEAP_CONFIRMED_WITHIN
+            let is_another = to > at || (to == at && now.since(since) >= LEAP_SAID_AGAIN);
+            is_another && to.since(at) <= span
         };
-        let confirmed = self.leap.is_some_and(agrees);
-        self.leap = (!confirmed).then_some((to, now));
+        let confirmed = leap.is_some_and(agrees);
+        let kept = leap.filter(|(at, _)| *at == to).unwrap_or((to, now));
+        self.leap = (!confirmed).then_some(kept);
         self.stats.leaps += u64::from(!confirmed);
         confirmed
     }

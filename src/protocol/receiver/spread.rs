@@ -95,4 +95,11 @@ mod tests {
         see(&mut spread, 5, Time::from_millis(50));
         assert_eq!(spread.longest(GRTT, 1), GRTT);
     }
+
+    #[test]
+    fn several_repairs_are_remembered() {
+        let mut spread = Spread::default();
+        [5, 6, 7, 5].into_iter().for_each(|offset| see(&mut spread, offset, Time(0)));
+        assert_eq!(spread.longest(GRTT, 1), GRTT * 2);
+    }
 }

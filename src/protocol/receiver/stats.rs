@@ -20,6 +20,8 @@ pub struct ReceiverStats {
     pub misdirected: u64,
     /// Datagrams of a session that another one has replaced.
     pub replaced_session: u64,
+    /// Datagrams of a new session from the address and port of one that lives, before it is believed to follow it.
+    pub session_conflicts: u64,
     /// Datagrams of a known session from an address that it does not send from.
     pub strange_address: u64,
     /// Datagrams of a source that found no place in the table.
@@ -28,6 +30,10 @@ pub struct ReceiverStats {
     pub unknown_session: u64,
     /// STATUS sent.
     pub statuses: u64,
+    /// Sources that fell silent.
+    pub silences: u64,
+    /// Times the group was to be left and joined again for it.
+    pub rejoins: u64,
 }
 
 /// Times from the first NAK of a gap to its repair, in microseconds with two digits.
@@ -162,5 +168,21 @@ impl<'a> SourceRow<'a> {
             receivers: source.group.receivers,
             stats: &source.stats,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repair_times_are_told_by_rank() {
+        let mut times = RepairTimes::default();
+        assert_eq!((times.count(), times.longest()), (0, Duration::ZERO));
+        [100, 1_000, 3_000].map(Duration::from_micros).iter().for_each(|&took| times.record(took));
+        let about = |micros: u64| Duration::from_micros(micros)..=Duration::from_micros(micros + micros / 50);
+        assert_eq!(times.count(), 3);
+        assert!(about(1_000).contains(&times.quantile(0.5)), "{times:?}");
+        assert!(about(3_000).contains(&times.longest()), "{times:?}");
     }
 }

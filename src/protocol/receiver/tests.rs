@@ -1,11 +1,15 @@
 //! The bounds of a receiver, and sessions that move.
 
+mod times;
+
 use super::*;
 use crate::protocol::SourceStats;
 use crate::wire;
+use crate::wire::Body;
 use crate::wire::Datagram;
 use crate::wire::FrameFlags;
 use crate::wire::Head;
+use crate::wire::Heartbeat;
 use crate::wire::ReceiverId;
 use crate::wire::StreamId;
 
@@ -68,7 +72,7 @@ fn sources_beyond_the_last_are_refused_until_one_is_down() {
     assert_eq!(hear(&mut receiver, Time::from_millis(3_000), (3, 3), 5), deliver(1, 5));
     assert_eq!(ups(&mut receiver), [(3, 5, None)]);
     assert_eq!(hear(&mut receiver, Time::from_millis(3_000), (2, 2), 6), Verdict::Refused);
-    assert_eq!(receiver.stats().replaced_session, 1, "whose place was taken does not come back");
+    assert_eq!((receiver.stats().refused_sources, receiver.stats().replaced_session), (2, 0));
 }
 
 fn deliver(source: u16, offset: u64) -> Verdict {
@@ -79,6 +83,7 @@ fn deliver(source: u16, offset: u64) -> Verdict {
 fn a_silent_session_goes_on_elsewhere_once_two_datagrams_agree() {
     let mut receiver = receiver(|_| ());
     hear(&mut receiver, Time::ZERO, (1, 77), 5);
+    assert_eq!(ups(&mut receiver), [(77, 5, None)]);
     assert_eq!(hear(&mut receiver, Time(1), (2, 77), 6), Verdict::Refused, "it is not silent");
     let later = Time::from_millis(3_000);
     receiver.handle_timeout(later);
@@ -87,8 +92,8 @@ fn a_silent_session_goes_on_elsewhere_once_two_datagrams_agree() {
     assert_eq!(hear(&mut receiver, later, (3, 77), 7), Verdict::Refused, "another one");
     assert_eq!(hear(&mut receiver, later, (3, 77), 6), Verdict::Refused, "not further on");
     assert_eq!(receiver.stats().strange_address, 4);
-    assert_eq!(hear(&mut receiver, later, (3, 77), 6), deliver(0, 6));
-    assert_eq!(ups(&mut receiver), [(77, 5, None), (77, 6, None)]);
+    assert_eq!(hear(&mut receiver, later, (3, 77), 8), Verdict::Hold { source: SourceKey(0) });
+    assert_eq!(ups(&mut receiver), [(77, 6, None)]);
     assert_eq!(receiver.rows().next().map(|row| row.address), Some(home(3)));
 }
 
@@ -118,4 +123,62 @@ fn a_thousand_gaps_are_asked_for_in_four_datagrams_at_a_time() {
     let rest = receiver.next_timeout().expect("there are more");
     assert_eq!(naks(&mut receiver, rest), 8);
     assert_eq!(stats(&receiver).nak_ranges, 800);
+}
+
+/// Two turns without a send in between, a retry apart: one NAK that names the gap once.
+#[test]
+fn what_waits_to_be_asked_for_is_asked_for_once() {
+    let mut receiver = receiver(|settings| settings.unicast = true);
+    for base in [0, 4, 5, 6, 7] {
+        hear(&mut receiver, Time::ZERO, (1, 77), base);
+    }
+    receiver.handle_recovery(Time::from_millis(1));
+    hear(&mut receiver, Time::from_millis(2), (1, 77), 2);
+    receiver.handle_timeout(Time::from_millis(200));
+    let (_, bytes) = receiver.peek_transmit(Time::from_millis(200)).expect("a NAK");
+    let Body::Nak(_, ranges) = Datagram::decode(bytes).expect("one that a publisher takes").body else {
+        unreachable!("a NAK goes first")
+    };
+    assert_eq!(ranges.iter().map(|one| one.range().to_string()).collect::<Vec<_>>(), ["1..4"]);
+}
+
+/// An END, then more than it said: nothing has ended while anything is pending.
+#[test]
+fn whoever_goes_on_after_an_end_has_not_ended() {
+    let mut receiver = receiver(|settings| settings.reorder_window = 0);
+    hear(&mut receiver, Time::ZERO, (1, 77), 0);
+    let (mut bytes, body) = (Vec::new(), <Heartbeat as zerocopy::FromZeros>::new_zeroed());
+    let head = Head { stream: STREAM, session: SessionId(77), base: Offset(1), ..Head::default() };
+    wire::encode_end(&mut bytes, &head, &body);
+    let end = Datagram::decode(&bytes).expect("sound");
+    receiver.handle_datagram(Time(1), home(1), &end, bytes.len());
+    assert_eq!(hear(&mut receiver, Time(2), (1, 77), 5), Verdict::Refused, "there is no room to hold it");
+    receiver.handle_timeout(Time::from_millis(100));
+    while let Some((_, ready)) = receiver.poll_ready() {
+        assert!(!matches!(ready, Ready::Down { .. }), "{ready:?}");
+    }
+    assert_eq!(
+        receiver.rows().next().map(|row| row.book.pending()),
+        Some(6),
+        "the helper hands on, and counts nothing"
+    );
+}
+
+/// A session takes the place of another, in a row before its own: nothing of it is told before it is up.
+#[test]
+fn nothing_is_lost_of_a_source_that_is_not_up() {
+    let mut receiver = receiver(|settings| (settings.sources, settings.repair) = (2, false));
+    hear(&mut receiver, Time::ZERO, (1, 1), 0);
+    hear(&mut receiver, Time::from_millis(2_900), (2, 2), 0);
+    assert_eq!(ups(&mut receiver).len(), 2);
+    receiver.handle_timeout(Time::from_millis(3_000));
+    assert!(matches!(receiver.poll_ready(), Some((SourceKey(0), Ready::Down { .. }))));
+    assert_eq!(hear(&mut receiver, Time::from_millis(3_300), (2, 3), 5), Verdict::Refused);
+    hear(&mut receiver, Time::from_millis(3_400), (2, 3), 9);
+    receiver.handle_timeout(Time::from_millis(3_500));
+    assert_eq!(receiver.poll_ready(), None);
+    assert_eq!(ups(&mut receiver), [(3, 5, Some(2))]);
+    let range = OffsetRange::run(Offset(5), 4);
+    let lost = Ready::Lost { range, reason: LostReason::Unrepaired };
+    assert_eq!(receiver.poll_ready(), Some((SourceKey(0), lost)));
 }

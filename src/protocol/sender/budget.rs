@@ -35,12 +35,16 @@ struct Bucket {
 impl Bucket {
     fn drain(&mut self, now: Time, rate: u64) {
         let drained = u128::from(rate) * (now - self.at).as_nanos() / 1_000_000_000;
+        let drained = planted!(BudgetNeverRefills, 0, drained);
         self.level = self.level.saturating_sub(u64::try_from(drained).unwrap_or(u64::MAX));
         self.at = now;
     }
 
-    const fn room(&self, rate: u64) -> u64 {
-        (rate / SPANS).saturating_sub(self.level)
+    /// What may still be taken out; `least` at any rate while nothing is in use, so that a rate of less than a batch in
+    /// [`SPAN`] makes repairs slow and not impossible.
+    const fn room(&self, rate: u64, least: u64) -> u64 {
+        let room = (rate / SPANS).saturating_sub(self.level);
+        if self.level == 0 && room < least { least } else { room }
     }
 
     fn refilled_in(&self, rate: u64) -> Duration {
@@ -110,11 +114,11 @@ impl Budget {
         u64::try_from(data).unwrap_or(u64::MAX).saturating_div(DATA_PER_REPAIR).max(self.floor)
     }
 
-    /// How many bytes `payer` may ask for now. `free`: the publisher is idle or held.
-    pub(super) fn room(&mut self, now: Time, payer: Payer, free: bool) -> u64 {
+    /// How many bytes `payer` may ask for now, in batches of `batch`. `free`: the publisher is idle or held.
+    pub(super) fn room(&mut self, now: Time, payer: Payer, free: bool, batch: u64) -> u64 {
         let rate = self.rate(now);
         self.total.drain(now, rate);
-        let total = if free { u64::MAX } else { self.total.room(rate) };
+        let total = if free { u64::MAX } else { self.total.room(rate, batch) };
         self.shares.retain(|share| now - share.asked < SPAN);
         let at = self.account(now, payer);
         let askers = self.shares.len() as u64;
@@ -122,7 +126,7 @@ impl Budget {
         let Some(share) = self.shares.get_mut(at) else { return total };
         share.asked = now;
         share.used.drain(now, part);
-        if free && askers == 1 { total } else { total.min(share.used.room(part)) }
+        if free && askers == 1 { total } else { total.min(share.used.room(part, batch)) }
     }
 
     /// `payer` was let in for `bytes`.
@@ -182,7 +186,7 @@ impl Budget {
 pub(super) struct Price {
     bytes: u64,
     offsets: u64,
-    batch: u64,
+    pub(super) batch: u64,
 }
 
 impl Price {
@@ -243,16 +247,20 @@ mod tests {
     fn those_beyond_the_last_share_have_one_together() {
         let mut budget = Budget::new(1_000_000, Time::ZERO);
         for id in 0..1_000 {
-            budget.room(Time::ZERO, Some(ReceiverId(id)), false);
+            budget.room(Time::ZERO, Some(ReceiverId(id)), false, 0);
         }
         assert_eq!(budget.shares.len(), SHARES + 1);
         let part = 1_000_000 / (SHARES as u64 + 1) / SPANS;
-        assert_eq!(budget.room(Time::ZERO, Some(ReceiverId(998)), false), part);
+        assert_eq!(budget.room(Time::ZERO, Some(ReceiverId(998)), false, 0), part);
         budget.book(Some(ReceiverId(998)), part - 1, false);
-        assert_eq!(budget.room(Time::ZERO, Some(ReceiverId(999)), false), 1);
-        assert_eq!(budget.room(Time::ZERO, None, false), 1);
-        assert_eq!(budget.room(Time::ZERO, Some(ReceiverId(5)), false), part);
-        assert_eq!(budget.room(Time::from_millis(100), Some(ReceiverId(5)), false), 100_000, "alone again");
+        assert_eq!(budget.room(Time::ZERO, Some(ReceiverId(999)), false, 0), 1);
+        assert_eq!(budget.room(Time::ZERO, None, false, 0), 1);
+        assert_eq!(budget.room(Time::ZERO, Some(ReceiverId(5)), false, 0), part);
+        assert_eq!(
+            budget.room(Time::from_millis(100), Some(ReceiverId(5)), false, 0),
+            100_000,
+            "alone again"
+        );
     }
 
     #[test]

@@ -131,6 +131,7 @@ impl Flow {
         };
         let (at, receiver) = holders.map(|receiver| (ends(receiver), receiver.row.receiver)).min()?;
         self.check_at = Some(at);
+        planted!(NeverEvicted => return None);
         (now >= at).then_some(receiver)
     }
 

@@ -6,8 +6,8 @@ use crate::time::Time;
 
 /// The least a group's round trip is taken to be.
 const FLOOR: Duration = Duration::from_micros(20);
-/// The most one receiver can claim; NORM's bound for a session (RFC 5740 leaves it open, its code has 10 s).
-const CEILING: Duration = Duration::from_secs(10);
+/// The most one receiver can claim, which is also the most that receivers believe.
+const CEILING: Duration = Duration::from_secs(1);
 /// What is assumed before the first sample.
 const ASSUMED: Duration = Duration::from_millis(1);
 /// How often the group's round trip loses a tenth.
@@ -48,7 +48,7 @@ impl Grtt {
 /// What is left of `peak` after `span`, and the whole steps of it that were taken.
 fn decayed(mut peak: Duration, span: Duration) -> (Duration, Duration) {
     let mut taken = Duration::ZERO;
-    // From the ceiling to the floor is 125 steps, whatever the span.
+    // From the ceiling to the floor is 103 steps, whatever the span.
     while peak > FLOOR && span.saturating_sub(taken) >= DECAY_EVERY {
         peak = (peak * 9 / 10).max(FLOOR);
         taken += DECAY_EVERY;

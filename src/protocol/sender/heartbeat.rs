@@ -107,6 +107,7 @@ impl Schedule {
 
     /// The heartbeat was sent.
     pub(super) fn sent(&mut self, now: Time) {
+        let now = planted!(NoIdleHeartbeat, now + 1_000 * LAST, now);
         (self.due, self.last) = (false, now);
         if self.tone == Tone::Farewell {
             self.farewells = self.farewells.saturating_sub(1);

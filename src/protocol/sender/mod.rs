@@ -4,6 +4,7 @@
 //! the caller reads those from the ring and says what it sent.
 
 mod budget;
+mod event;
 mod flow;
 mod group;
 mod heartbeat;
@@ -48,6 +49,7 @@ use crate::wire::Head;
 use crate::wire::RangeEntry;
 use crate::wire::ReceiverId;
 
+pub use event::SenderEvent;
 pub use settings::FlowPolicy;
 pub use settings::SenderSettings;
 pub use stats::ReceiverRow;
@@ -96,48 +98,6 @@ pub struct RepairSent {
     pub covers: OffsetRange,
     /// The bytes on the wire.
     pub bytes: usize,
-}
-
-/// What a publisher's owner may want to know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SenderEvent {
-    /// A receiver has proved its address, or one that was evicted and silent is heard again.
-    ReceiverUp {
-        /// Who.
-        receiver: ReceiverId,
-        /// Where.
-        address: SocketAddr,
-    },
-    /// A receiver is gone.
-    ReceiverDown {
-        /// Who.
-        receiver: ReceiverId,
-        /// Where it was.
-        address: SocketAddr,
-        /// It said so; otherwise it has fallen silent.
-        leaving: bool,
-        /// What it last said of itself.
-        last: ReceiverRow,
-    },
-    /// A receiver has fallen more than its window behind; said again only after it was within half of it.
-    ReceiverSlow {
-        /// Who.
-        receiver: ReceiverId,
-        /// Where.
-        address: SocketAddr,
-        /// How many offsets it is behind.
-        behind: u64,
-    },
-    /// A receiver has held the publisher without moving until patience was used up, or until it fell silent: nobody
-    /// waits for it any more, until it is near the head again.
-    ReceiverEvicted {
-        /// Who.
-        receiver: ReceiverId,
-        /// Where.
-        address: SocketAddr,
-        /// The next offset it wants.
-        next: Offset,
-    },
 }
 
 /// The publisher's machine for one session of one stream.
@@ -313,6 +273,12 @@ impl Sender {
         self.receivers.live()
     }
 
+    /// Ranges that wait to be sent again.
+    #[must_use]
+    pub const fn repairs_waiting(&self) -> usize {
+        self.repairs.len()
+    }
+
     /// The group's round trip time: the largest that live receivers report, losing 10 % a second, at least 20 µs;
     /// 1 ms before the first report.
     #[must_use]
@@ -364,23 +330,9 @@ impl Sender {
         let was = entry.counted_grant();
         entry.row.evicted = true;
         let (address, next) = (entry.row.address, entry.row.next);
-        self.flow.on_grant(now, was, None, &self.receivers);
+        let is = planted!(EvictedStillCounts, was, None);
+        self.flow.on_grant(now, was, is, &self.receivers);
         self.tell(SenderEvent::ReceiverEvicted { receiver, address, next });
-    }
-
-    /// Counts an event and keeps it for the owner, as long as there are not more than two for each place in the table.
-    fn tell(&mut self, event: SenderEvent) {
-        match event {
-            SenderEvent::ReceiverUp { .. } => self.stats.receivers_up += 1,
-            SenderEvent::ReceiverDown { .. } => self.stats.receivers_down += 1,
-            SenderEvent::ReceiverSlow { .. } => self.stats.slow += 1,
-            SenderEvent::ReceiverEvicted { .. } => self.stats.evicted += 1,
-        }
-        if self.events.len() < 2 * self.settings.receivers.max(8) {
-            self.events.push_back(event);
-        } else {
-            self.stats.events_dropped += 1;
-        }
     }
 }
 

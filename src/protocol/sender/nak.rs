@@ -6,7 +6,9 @@ use core::time::Duration;
 use crate::history::Ring;
 use crate::offset::OffsetRange;
 use crate::protocol::sender::Destination;
+use crate::protocol::sender::FlowPolicy;
 use crate::protocol::sender::Sender;
+use crate::protocol::sender::SenderEvent;
 use crate::protocol::sender::budget::Price;
 use crate::protocol::sender::budget::SPAN;
 use crate::protocol::sender::known_end;
@@ -18,6 +20,7 @@ use crate::wire;
 use crate::wire::GONE_ENTRIES;
 use crate::wire::GoneEntry;
 use crate::wire::GoneReason;
+use crate::wire::HEADER_BYTES;
 use crate::wire::Kind;
 use crate::wire::Nak;
 use crate::wire::RANGES;
@@ -35,6 +38,8 @@ pub(super) struct Asker {
     /// Where its repairs go, as long as nobody else asks for the same.
     to: Destination,
     reason: GoneReason,
+    /// All it asks for is refused.
+    is_cut_off: bool,
 }
 
 impl Sender {
@@ -54,26 +59,44 @@ impl Sender {
         let trip = self.round_trip(now, &asker);
         self.pieces.clear();
         self.gone.clear();
+        let served_from = if asker.is_cut_off { held.to } else { held.from };
         for range in ranges.iter().map(RangeEntry::range) {
-            let (lost, rest) = range.split(held.from);
+            let (lost, rest) = range.split(served_from);
             if !lost.is_empty() {
                 self.gone.push(GoneEntry::new(lost, asker.reason));
             }
             self.screen(rest, held, (asker.known, now, trip));
         }
-        self.send_gone(asker.proved);
+        if asker.proved.is_some() || self.gone.is_empty() || self.may_refuse_anybody(now) {
+            self.send_gone(asker.proved);
+        }
         self.admit(now, &asker, ring);
+    }
+
+    /// Whether the budget bears that the group is told what is gone: forged NAKs must not make us shout.
+    fn may_refuse_anybody(&mut self, now: Time) -> bool {
+        let datagrams = self.gone.len().div_ceil(GONE_ENTRIES);
+        let bytes = datagrams * HEADER_BYTES + self.gone.len() * size_of::<GoneEntry>();
+        let bears = self.budget.room(now, None, false, 0) >= bytes as u64;
+        if bears {
+            self.budget.book(None, bytes as u64, false);
+        } else {
+            self.stats.refusals_withheld += self.gone.len() as u64;
+        }
+        bears
     }
 
     fn asker(&mut self, now: Time, from: SocketAddr, nak: &Nak) -> Asker {
         let receiver = nak.receiver();
         let proved = nak.token() == token(self.settings.secret, from, receiver);
+        let proved = planted!(TokenUnchecked, true, proved);
         let mut asker = Asker {
             receiver,
             proved: None,
             known: None,
             to: Destination::Group,
             reason: GoneReason::Overrun,
+            is_cut_off: false,
         };
         if !proved {
             self.stats.naks_unproved += 1;
@@ -88,6 +111,7 @@ impl Sender {
         if entry.row.evicted {
             asker.reason = GoneReason::Evicted;
         }
+        asker.is_cut_off = entry.cut_off;
         if entry.is_alone() && !self.settings.unicast {
             asker.to = Destination::Peer(from);
         }
@@ -122,7 +146,7 @@ impl Sender {
         // Whoever has not proved its address gets no more than the budget, however idle the wire: a forged NAK must
         // not make us send the whole ring.
         let (price, free) = (self.price, self.is_free(now) && asker.proved.is_some());
-        let mut room = self.budget.room(now, asker.known, free);
+        let mut room = self.budget.room(now, asker.known, free, price.batch);
         let mut booked = 0_u64;
         self.shed.clear();
         for piece in &self.pieces {
@@ -141,6 +165,22 @@ impl Sender {
         }
         self.budget.book(asker.known, booked, free);
         self.send_shed(now, asker);
+        self.mind_crying(now, asker.known);
+    }
+
+    /// Cuts a receiver off that always asks for more than its share and falls behind all the same: under a policy that
+    /// waits for nobody's sake, the repairs that it cannot use would only take the wire from the others.
+    fn mind_crying(&mut self, now: Time, asker: Option<ReceiverId>) {
+        let put_off = !self.shed.is_empty();
+        let Some(entry) = asker.and_then(|asker| self.receivers.get_mut(asker)) else { return };
+        if !entry.cries(now, put_off) || matches!(self.settings.policy, FlowPolicy::Block { .. }) {
+            return;
+        }
+        let was = entry.counted_grant();
+        (entry.row.evicted, entry.cut_off) = (true, true);
+        let (receiver, address, next) = (entry.row.receiver, entry.row.address, entry.row.next);
+        self.flow.on_grant(now, was, None, &self.receivers);
+        self.tell(SenderEvent::ReceiverCutOff { receiver, address, next });
     }
 
     /// Whether no data want the wire: the publisher is idle, held, or was held just now, so that its subscribers are

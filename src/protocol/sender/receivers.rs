@@ -4,6 +4,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use crate::history::Ring;
+use crate::history::charge;
 use crate::offset::Offset;
 use crate::protocol::sender::ReceiverRow;
 use crate::protocol::sender::SenderEvent;
@@ -15,6 +16,10 @@ use crate::wire::Status;
 const ALONE: u8 = 4;
 /// How long an evicted receiver that has fallen silent is remembered, so that it is told EVICTED when it comes back.
 const REMEMBERED: Duration = Duration::from_secs(60);
+/// How long every NAK of a receiver that is behind may have to be put off before it is cut off.
+const CRYING: Duration = Duration::from_secs(5);
+/// How long it must not have asked to be taken for content.
+const CONTENT: Duration = Duration::from_secs(1);
 
 /// One receiver.
 #[derive(Debug)]
@@ -31,6 +36,10 @@ pub(super) struct Receiver {
     caught_up: bool,
     /// Its last repairs in a row that nobody else asked for.
     alone: u8,
+    /// Since when every NAK of it was put off, and when the last was.
+    crying: Option<(Time, Time)>,
+    /// It has cried for too long: what it asks for is refused until it is near the head again.
+    pub(super) cut_off: bool,
 }
 
 impl Receiver {
@@ -50,7 +59,17 @@ impl Receiver {
             evicted: false,
             slow: false,
         };
-        Self { row, heard: now, grant: 0, behind: 0, held_mark: Duration::ZERO, caught_up: false, alone: 0 }
+        Self {
+            row,
+            heard: now,
+            grant: 0,
+            behind: 0,
+            held_mark: Duration::ZERO,
+            caught_up: false,
+            alone: 0,
+            crying: None,
+            cut_off: false,
+        }
     }
 
     /// What the receiver grants, as long as it is counted.
@@ -79,15 +98,26 @@ impl Receiver {
     /// Takes over the receiver's window and what follows from it: what it grants, and whether it counts again.
     ///
     /// The window is clipped to the ring's size, so that nobody is promised more than the ring keeps: charge is more
-    /// than twice the bytes.
+    /// than twice the bytes. And one that is not closed takes a datagram, however small it says it is.
     pub(super) fn take_window(&mut self, window: u64, ring: &Ring) {
         let taken = ring.charge_at(self.row.next).unwrap_or(0);
-        self.row.window = window.min(ring.capacity() as u64);
+        let least = if window > 0 { charge(ring.datagram()) } else { 0 };
+        self.row.window = window.min(ring.capacity() as u64).max(least);
         self.grant = taken.saturating_add(self.row.window);
         self.behind = ring.charge_sent().saturating_sub(taken);
         if window > 0 && self.behind <= self.row.window / 2 {
-            self.row.evicted = false;
+            (self.row.evicted, self.cut_off) = (false, false);
         }
+    }
+
+    /// A NAK of it was put off, or was not; whether it has cried for too long now: always more than its share, and
+    /// behind by more than its window all the same.
+    pub(super) fn cries(&mut self, now: Time, put_off: bool) -> bool {
+        let goes_on = |&(_, last): &(Time, Time)| now.since(last) < CONTENT;
+        let since = self.crying.filter(goes_on).map_or(now, |(since, _)| since);
+        let cries = put_off && now.since(since) >= CRYING && self.behind > self.row.window;
+        self.crying = (put_off && !cries).then_some((since, now));
+        cries
     }
 
     /// Whether the receiver has just fallen more than its window behind. Having done so, it does again only after it

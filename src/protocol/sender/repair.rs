@@ -91,6 +91,11 @@ impl Repairs {
         self.nap.until
     }
 
+    /// How many ranges wait.
+    pub(super) const fn len(&self) -> usize {
+        self.queue.len()
+    }
+
     /// Whether the queue takes another range.
     pub(super) const fn has_room(&self) -> bool {
         self.queue.len() < QUEUE
@@ -123,7 +128,7 @@ impl Repairs {
         lost.extend(
             self.recent
                 .within(want)
-                .filter(|(_, repaired)| now.since(repaired.at) >= trip)
+                .filter(|(_, repaired)| planted!(IgnoreForgotten, true, now.since(repaired.at) >= trip))
                 .map(|(part, _)| part),
         );
         lost.iter().for_each(|part| self.recent.cut(*part));

@@ -29,6 +29,8 @@ pub struct SenderStats {
     pub receivers_refused: u64,
     /// Receivers evicted because they held the publisher.
     pub evicted: u64,
+    /// Receivers cut off because they always asked for more repairs than their share.
+    pub cut_off: u64,
     /// Times a receiver fell more than its window behind.
     pub slow: u64,
     /// Times the publisher stopped waiting for a pace that nobody set.
@@ -59,8 +61,10 @@ pub struct SenderStats {
     pub repairs_dropped: u64,
     /// Ranges refused because the ring has overwritten them.
     pub gone_overrun: u64,
-    /// Ranges refused because their receiver is evicted.
+    /// Ranges refused because their receiver is evicted or cut off.
     pub gone_evicted: u64,
+    /// Ranges that nobody was told are gone, because an unproved asker had used up its share.
+    pub refusals_withheld: u64,
     /// Ranges put off for want of budget or queue.
     pub ranges_shed: u64,
     /// Of those, ranges put off without a word, because the asker had not proved its address.
@@ -108,7 +112,7 @@ pub struct ReceiverRow {
     pub kernel_drops: u64,
     /// Heard lately; false only for one that is evicted and silent, kept for a minute.
     pub live: bool,
-    /// Evicted, and not near the head again.
+    /// Evicted or cut off, and not near the head again.
     pub evicted: bool,
     /// More than its window behind.
     pub slow: bool,

@@ -28,7 +28,7 @@ impl Sender {
     ) {
         self.stats.statuses += 1;
         let token = token(self.settings.secret, from, status.receiver());
-        let proved = status.token() == token;
+        let proved = planted!(UnprovedCounted, true, status.token() == token);
         if !proved || status.time.get() != 0 {
             self.welcome(from, status, token);
         }

@@ -51,6 +51,7 @@ impl Sender {
         }
         let (range, wanted) = self.repairs.first(now, ring.sent())?;
         self.peeked = Some(Peeked::Repair);
+        planted!(WrongRepair => if range.len() > 1 { return Some(Transmit::Repair { to: wanted.to, range: range.split(range.from.plus(1)).1 }) });
         Some(Transmit::Repair { to: wanted.to, range })
     }
 

@@ -27,7 +27,11 @@ pub(super) enum Piece {
     /// It completes the message of these offsets, which [`Assembler::message`] lends.
     Complete(OffsetRange),
     /// Another part of its message is lost, so these offsets are too.
-    Lost(OffsetRange),
+    Lost {
+        range: OffsetRange,
+        /// Nothing more comes of the message.
+        ends: bool,
+    },
     /// It belongs to a message that began before the subscriber was entitled to anything.
     Foreign(OffsetRange),
 }
@@ -69,8 +73,9 @@ impl Assembler {
         self.bytes += frame.topic.len() + frame.payload.len();
         if run.is_lost || self.bytes + RUN_BYTES * count > most {
             run.is_lost = true;
+            let ends = run.has_last;
             self.drop_lost_bytes();
-            return Piece::Lost(extent);
+            return Piece::Lost { range: extent, ends };
         }
         if run.has_first && run.has_last {
             self.finished = self.runs.remove(index);
@@ -102,6 +107,11 @@ impl Assembler {
         let range = run.range;
         self.drop_lost_bytes();
         Some(range)
+    }
+
+    /// Bytes of fragments that wait for others.
+    pub(super) const fn kept_bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Topic and payload of the message completed last.
@@ -191,6 +201,10 @@ mod tests {
         OffsetRange::new(Offset(from), Offset(to))
     }
 
+    fn lost(from: u64, to: u64, ends: bool) -> Piece {
+        Piece::Lost { range: range(from, to), ends }
+    }
+
     #[test]
     fn three_fragments_in_any_order_make_one_message() {
         for order in [[1, 2, 3], [1, 3, 2], [2, 1, 3], [2, 3, 1], [3, 1, 2], [3, 2, 1]] {
@@ -208,11 +222,12 @@ mod tests {
         push(&mut assembler, 5, 1, "a");
         push(&mut assembler, 8, 0, "d");
         assert_eq!(assembler.lose(range(6, 8)), range(5, 9));
-        assert_eq!(push(&mut assembler, 9, 0, "e"), Piece::Lost(range(9, 10)));
-        assert_eq!(push(&mut assembler, 10, 2, "f"), Piece::Lost(range(10, 11)));
-        assert_eq!(push(&mut assembler, 11, 1, "g"), Piece::Kept);
-        assembler.forget(Offset(12));
-        assert_eq!(assembler.take_unfinished(), Some(range(11, 12)));
+        assert_eq!(push(&mut assembler, 9, 0, "e"), lost(9, 10, false));
+        assert_eq!(push(&mut assembler, 11, 2, "g"), Piece::Kept);
+        assert_eq!(push(&mut assembler, 10, 0, "f"), lost(10, 12, true));
+        assert_eq!(push(&mut assembler, 12, 1, "h"), Piece::Kept);
+        assembler.forget(Offset(13));
+        assert_eq!(assembler.take_unfinished(), Some(range(12, 13)));
         assert_eq!(assembler.take_unfinished(), None);
     }
 
@@ -239,7 +254,43 @@ mod tests {
         let mut assembler = Assembler::default();
         push(&mut assembler, 1, 1, "a");
         let long = "x".repeat(MOST);
-        assert_eq!(push(&mut assembler, 2, 0, &long), Piece::Lost(range(1, 3)));
+        assert_eq!(push(&mut assembler, 2, 0, &long), lost(1, 3, false));
         assert_eq!(assembler.bytes, 0);
+    }
+
+    #[test]
+    fn what_was_handed_on_takes_no_room() {
+        let mut assembler = Assembler::default();
+        assert_eq!(push(&mut assembler, 1, 3, "whole"), Piece::Complete(range(1, 2)));
+        assert_eq!(assembler.kept_bytes(), 0);
+        push(&mut assembler, 2, 1, "a");
+        push(&mut assembler, 5, 1, "de");
+        assert_eq!(assembler.kept_bytes(), 2 + 3);
+        assert_eq!(push(&mut assembler, 3, 2, "b"), Piece::Complete(range(2, 4)));
+        assert_eq!(assembler.kept_bytes(), 3);
+    }
+
+    #[test]
+    fn only_what_is_lost_is_forgotten() {
+        let mut assembler = Assembler::default();
+        assembler.lose(range(1, 2));
+        assembler.lose(range(8, 10));
+        push(&mut assembler, 5, 1, "a");
+        assembler.forget(Offset(10));
+        assert_eq!(push(&mut assembler, 2, 0, "b"), Piece::Kept, "what was lost before it is forgotten");
+        assert_eq!(push(&mut assembler, 10, 0, "k"), lost(10, 11, false), "the loss that ends there is not");
+        assert_eq!(assembler.take_unfinished(), Some(range(2, 3)));
+        assert_eq!(assembler.take_unfinished(), Some(range(5, 6)));
+    }
+
+    #[test]
+    fn a_loss_leaves_fragments_that_it_does_not_touch() {
+        let mut assembler = Assembler::default();
+        push(&mut assembler, 2, 1, "a");
+        push(&mut assembler, 9, 0, "h");
+        assert_eq!(assembler.lose(range(5, 7)), range(5, 7));
+        push(&mut assembler, 12, 2, "l");
+        assert_eq!(assembler.lose(range(13, 14)), range(13, 14), "what it follows is whole");
+        assert_eq!(assembler.kept_bytes(), 2 + 1 + 1);
     }
 }

@@ -43,10 +43,13 @@ impl Conflation {
         self.kept.len() >= self.most && !self.kept.contains_key(self.name.as_slice())
     }
 
-    /// Keeps a message as the newest of its topic; gives the one it replaces.
+    /// Keeps a message as the newest of its topic; gives the one it replaces, or itself when it is the older one.
     pub(super) fn put(&mut self, found: Found, topic: &[u8], payload: &[u8]) -> Option<Found> {
         self.set_name(found.source, topic);
         if let Some(old) = self.kept.get_mut(self.name.as_slice()) {
+            if old.found.range.from > found.range.from {
+                return Some(found);
+            }
             old.payload.clear();
             old.payload.extend_from_slice(payload);
             return Some(core::mem::replace(&mut old.found, found));
@@ -68,6 +71,11 @@ impl Conflation {
     /// Topic and payload of the message taken last.
     pub(super) fn message(&self) -> (&[u8], &[u8]) {
         (self.lent.0.get(SOURCE_BYTES..).unwrap_or_default(), &self.lent.1)
+    }
+
+    /// Bytes of the messages that are kept.
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.kept.iter().map(|(name, kept)| name.len() + kept.payload.len()).sum()
     }
 
     fn set_name(&mut self, source: SourceKey, topic: &[u8]) {

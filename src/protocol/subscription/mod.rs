@@ -182,6 +182,14 @@ impl Subscription {
         &self.stats
     }
 
+    /// Bytes kept now, beside what does not change: buffers of early batches, fragments, the newest of each topic.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        let fragments: usize = self.assemblers.iter().map(Assembler::kept_bytes).sum();
+        let newest = self.conflation.as_ref().map_or(0, Conflation::kept_bytes);
+        self.store.kept_bytes() + fragments + newest
+    }
+
     /// Takes in a datagram that came from `from`. Only when the last step was [`Step::Need`].
     pub fn handle_datagram(&mut self, now: Time, from: SocketAddr, bytes: &[u8]) {
         let is_done = self.cursor.is_none() && self.fresh.is_none();

@@ -100,7 +100,7 @@ impl Subscription {
             return self.on_fragment(cursor, frame, range.from);
         }
         if !wants(&self.topics, frame.topic) {
-            self.count(cursor.source, |book| book.filtered += 1);
+            self.count(cursor.source, |book| book.filtered += planted!(FilteredUncounted, 0, 1));
             return None;
         }
         let found = cursor.found(frame, range);
@@ -119,7 +119,10 @@ impl Subscription {
                 self.count(cursor.source, |book| book.start = range.to);
                 None
             }
-            Piece::Lost(range) => self.on_incomplete(cursor.source, range, frame.flags.has(FrameFlags::LAST)),
+            Piece::Lost { range, ends } => {
+                planted!(FragmentsUntold => return None);
+                self.on_incomplete(cursor.source, range, ends)
+            }
             Piece::Complete(range) => self.on_complete(cursor.assembled(range)),
         }
     }
@@ -142,15 +145,14 @@ impl Subscription {
     }
 
     /// Fragments of a message that is lost: gathered, so that one message is one loss.
-    fn on_incomplete(&mut self, source: SourceKey, range: OffsetRange, is_last: bool) -> Option<Step> {
+    fn on_incomplete(&mut self, source: SourceKey, range: OffsetRange, is_ended: bool) -> Option<Step> {
         let joins = |lost: &Incomplete| lost.source == source && lost.range.to == range.from;
         let told = match self.incomplete {
             Some(lost) if !joins(&lost) => self.tell_incomplete(),
             _ => None,
         };
         let from = self.incomplete.map_or(range.from, |lost| lost.range.from);
-        self.incomplete =
-            Some(Incomplete { source, range: OffsetRange::new(from, range.to), is_ended: is_last });
+        self.incomplete = Some(Incomplete { source, range: OffsetRange::new(from, range.to), is_ended });
         told
     }
 

@@ -52,6 +52,11 @@ impl Store {
         }
     }
 
+    /// Bytes of all buffers.
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.slots.iter().map(|(bytes, _)| bytes.capacity()).sum()
+    }
+
     /// The slot may be used again.
     pub(super) fn free(&mut self, slot: u32) {
         self.free.push(slot);

@@ -1,5 +1,8 @@
 //! Batches of which a part has come before, and frames that stand for many offsets.
 
+mod memory;
+mod parts;
+
 use super::*;
 use crate::protocol::Book;
 use crate::protocol::Order;

@@ -98,7 +98,7 @@ impl Tally {
     fn on_event(&mut self, event: &Event<'_>, clock: Clock) -> bool {
         match event {
             Event::Message(message) => self.on_message(message.payload, clock.now()),
-            Event::Lost { range, .. } => self.lost += range.len(),
+            Event::Lost { range, .. } => self.lost = self.lost.saturating_add(range.len()),
             Event::SourceDown { .. } => return true,
             _ => {}
         }

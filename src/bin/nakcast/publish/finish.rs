@@ -98,6 +98,7 @@ impl End {
                 Fate::Here | Fate::Left if row.next.0 >= self.stats.published => "has everything".to_owned(),
                 Fate::Here => format!("wants offset {}", row.next),
                 Fate::Left => "left".to_owned(),
+                Fate::CutOff => "was cut off for a while".to_owned(),
                 Fate::Silent => "fell silent".to_owned(),
                 Fate::Evicted => "was evicted".to_owned(),
             };

@@ -20,6 +20,7 @@ const MOST: usize = 10_000;
 pub(crate) enum Fate {
     Here,
     Left,
+    CutOff,
     Silent,
     Evicted,
 }
@@ -79,6 +80,13 @@ impl Roster {
             }
             PublisherEvent::ReceiverSlow { receiver, address, behind } => {
                 tracing::info!(%receiver, %address, behind, "a subscriber is slow");
+            }
+            PublisherEvent::ReceiverCutOff { receiver, address, next } => {
+                self.mark(receiver, Fate::CutOff);
+                say(format!(
+                    "cut off subscriber {receiver} at {address}: at offset {next} it has asked for more repairs than \
+                     its share for too long"
+                ));
             }
             PublisherEvent::ReceiverEvicted { receiver, address, next } => {
                 self.evictions += 1;

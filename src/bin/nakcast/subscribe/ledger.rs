@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use nakcast::Book;
 use nakcast::DownReason;
 use nakcast::Event;
+use nakcast::Offset;
 use nakcast::SessionId;
 use nakcast::SourceSnapshot;
 use nakcast::Subscriber;
@@ -49,6 +50,9 @@ struct Tally {
     session: SessionId,
     delivered: u64,
     lost: u64,
+    /// Where it came up last, and what of these sums was handed on before that.
+    up_at: Offset,
+    before: (u64, u64),
     /// As of when it was last down.
     closed: Option<Account>,
 }
@@ -59,7 +63,15 @@ impl Tally {
     fn agrees_with(&self, account: &Account) -> bool {
         let (decided, published) = (account.book.decided(), account.published());
         let holds = if account.down.is_some() { decided == published } else { decided <= published };
-        holds && (self.delivered, self.lost) == (account.book.delivered, account.book.lost)
+        // The library may have forgotten a source that was silent for long: then its book began when it came up again.
+        let is_new_book = account.book.start >= self.up_at;
+        let (delivered, lost) = if is_new_book { self.before } else { (0, 0) };
+        let own = (self.delivered.saturating_sub(delivered), self.lost.saturating_sub(lost));
+        holds && own == (account.book.delivered, account.book.lost)
+    }
+
+    fn come_up(&mut self, from: Offset) {
+        (self.up_at, self.before, self.closed) = (from, (self.delivered, self.lost), None);
     }
 }
 
@@ -83,10 +95,12 @@ impl Ledger {
                 self.tally(message.session).delivered += message.offsets;
             }
             Event::Lost { session, range, .. } => {
-                self.lost += range.len();
-                self.tally(session).lost += range.len();
+                // Whoever forges a session may make it lose any number of offsets.
+                self.lost = self.lost.saturating_add(range.len());
+                let tally = self.tally(session);
+                tally.lost = tally.lost.saturating_add(range.len());
             }
-            Event::SourceUp { session, .. } => self.tally(session).closed = None,
+            Event::SourceUp { session, from, .. } => self.tally(session).come_up(from),
             _ => {}
         }
     }
@@ -131,7 +145,8 @@ impl Ledger {
             self.forgotten += 1;
             self.unbalanced += u64::from(!agrees);
         }
-        self.tallies.push(Tally { session, delivered: 0, lost: 0, closed: None });
+        let (up_at, before) = (Offset::ZERO, (0, 0));
+        self.tallies.push(Tally { session, delivered: 0, lost: 0, up_at, before, closed: None });
         self.tallies.len() - 1
     }
 

@@ -62,6 +62,15 @@ fn nobody_is_promised_more_than_the_ring_keeps() {
 }
 
 #[test]
+fn a_window_that_is_not_closed_takes_a_datagram() {
+    let mut rig = Rig::new(settings(block_policy()));
+    rig.join(1, Says { window: 1, ..at(0) });
+    assert_eq!(rig.sender.limit(), Some(crate::history::charge(1_400)));
+    rig.status(1, Says { window: 0, ..at(0) });
+    assert_eq!(rig.sender.limit(), Some(0));
+}
+
+#[test]
 fn block_waits_for_the_slowest() {
     let mut rig = Rig::new(settings(block_policy()));
     rig.publish(8);
@@ -107,6 +116,7 @@ fn patience_evicts_the_one_that_does_not_move() {
     rig.skip(Duration::from_micros(1));
     assert_eq!(rig.events(), ["evicted r1 at 0"]);
     assert_eq!((rig.sender.limit(), rig.sender.live()), (Some(10 * CHARGE + W), 2));
+    assert_eq!(rig.sender.stats().evicted, 1);
     // It goes on, and is held by r2 now, which was not the one that kept it.
     rig.sender.set_held(rig.now, false);
     rig.publish(10);

@@ -1,6 +1,7 @@
 //! Transcripts in virtual time: what comes in, and every datagram and event that goes out.
 
 mod bounds;
+mod crying;
 mod end;
 mod flow;
 mod model;
@@ -316,6 +317,7 @@ fn event(event: SenderEvent) -> String {
         SenderEvent::ReceiverDown { receiver, leaving: true, .. } => format!("left r{}", receiver.0),
         SenderEvent::ReceiverDown { receiver, leaving: false, .. } => format!("silent r{}", receiver.0),
         SenderEvent::ReceiverSlow { receiver, behind, .. } => format!("slow r{} by {behind}", receiver.0),
+        SenderEvent::ReceiverCutOff { receiver, next, .. } => format!("cut off r{} at {next}", receiver.0),
         SenderEvent::ReceiverEvicted { receiver, next, .. } => format!("evicted r{} at {next}", receiver.0),
     }
 }

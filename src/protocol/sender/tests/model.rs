@@ -63,7 +63,9 @@ fn ask_and_check(rig: &mut Rig, jitter: &mut Jitter, sent: &mut Vec<Repaired>) {
         asked.push((from, to));
         from = to + jitter.bits() % 4;
     }
-    let (oldest, silent) = (rig.ring.oldest().0, rig.sender.stats().ranges_shed_silently);
+    let unanswered =
+        |rig: &Rig| rig.sender.stats().ranges_shed_silently + rig.sender.stats().refusals_withheld;
+    let (oldest, silent) = (rig.ring.oldest().0, unanswered(rig));
     let (lines, mut named) = (rig.nak(id, &asked), Vec::new());
     for line in &lines {
         if let Some((ranges, to)) = read(line, "repair ") {
@@ -78,7 +80,7 @@ fn ask_and_check(rig: &mut Rig, jitter: &mut Jitter, sent: &mut Vec<Repaired>) {
     }
     let grtt = rig.sender.grtt(rig.now);
     sent.retain(|repaired| rig.now < repaired.at + grtt);
-    let dropped = rig.sender.stats().ranges_shed_silently > silent;
+    let dropped = unanswered(rig) > silent;
     assert!(!dropped || id > PROVED);
     for offset in asked.iter().flat_map(|(from, to)| *from..*to).filter(|offset| *offset < end).map(Offset) {
         let comes = |one: &Repaired| one.range.contains(offset) && one.to.is_none_or(|to| to == id);

@@ -101,6 +101,7 @@ fn a_full_table_refuses_and_counts() {
     rig.status(2, Says { flags: Status::LEAVING, ..at(0) });
     rig.status(3, at(0));
     assert_eq!(rig.events(), ["left r2", "up r3"]);
+    assert_eq!((rig.sender.stats().receivers_up, rig.sender.stats().receivers_down), (3, 1));
 }
 
 #[test]

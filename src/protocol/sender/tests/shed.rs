@@ -65,10 +65,12 @@ fn an_idle_publisher_puts_nobody_off_who_asks_alone() {
     let mut rig = busy(2, 0);
     rig.now = rig.now + 100 * MS;
     assert_eq!(rig.nak(1, &[(0, 100)]), ["heartbeat 100", "repair 0..65", "repair 65..100"]);
-    // With two, each has its share of the floor, which is nothing here.
+    // With two, each has its share of the floor, which is nothing here: a batch, and no more.
     rig.skip(300 * MS);
     assert_eq!(rig.nak(1, &[(0, 1)]), ["repair 0..1"]);
-    assert_eq!(rig.nak(2, &[(1, 2)]), ["shed 1..2 for 1000 us to r2"]);
+    assert_eq!(rig.nak(2, &[(1, 2)]), ["repair 1..2"]);
+    assert_eq!(rig.nak(2, &[(2, 3)]).len(), 1);
+    assert_eq!(rig.sender.stats().sheds, 1);
 }
 
 #[test]

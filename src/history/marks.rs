@@ -1,9 +1,10 @@
 //! How much charge was sent up to an offset: a ring of marks that is written under a lock and read without one.
 
-use core::sync::atomic::AtomicU64;
-use core::sync::atomic::Ordering;
-use core::sync::atomic::fence;
-
+use crate::history::sync::AtomicU64;
+use crate::history::sync::MARKS;
+use crate::history::sync::Ordering;
+use crate::history::sync::fence;
+use crate::history::sync::spin_loop;
 use crate::offset::Offset;
 
 /// What a datagram of `bytes` on the wire costs a receiver's socket buffer: the kernel accounts for the buffer it
@@ -12,9 +13,6 @@ use crate::offset::Offset;
 pub const fn charge(bytes: usize) -> u64 {
     1_024 + 2 * bytes as u64
 }
-
-/// Marks kept; one for each batch sent, 16 bytes each. A window of 8 MiB of charge is at most 7,700 batches.
-const MARKS: u64 = 8_192;
 
 /// The last 8,192 batches sent, as "the session up to `end` came to `charge`".
 ///
@@ -58,11 +56,14 @@ impl Marks {
     pub(super) fn charge_at(&self, offset: Offset) -> Option<u64> {
         loop {
             let finished = self.finished.load(Ordering::Acquire);
-            let (found, lowest) = self.search(finished.saturating_sub(MARKS), finished, offset);
+            // The oldest mark is the one that the next push overwrites: to look at it would be to wait for a writer that
+            // was stopped just there.
+            let (found, lowest) = self.search(finished.saturating_sub(MARKS - 1), finished, offset);
             fence(Ordering::Acquire);
             if lowest + MARKS >= self.started.load(Ordering::Relaxed) {
                 return found;
             }
+            spin_loop();
         }
     }
 
@@ -98,14 +99,14 @@ mod tests {
     fn a_mark_is_found_until_it_is_overwritten() {
         let marks = Marks::new();
         assert_eq!(marks.charge_at(Offset(9)), Some(0));
-        for batch in 1..MARKS {
+        for batch in 1..MARKS - 1 {
             marks.push(Offset(10 * batch), 100 * batch);
         }
         assert_eq!(marks.charge_at(Offset(9)), Some(0));
         assert_eq!(marks.charge_at(Offset(10)), Some(100));
         assert_eq!(marks.charge_at(Offset(19)), Some(100));
-        assert_eq!(marks.charge_at(Offset(u64::MAX)), Some(100 * (MARKS - 1)));
-        marks.push(Offset(10 * MARKS), 100 * MARKS);
+        assert_eq!(marks.charge_at(Offset(u64::MAX)), Some(100 * (MARKS - 2)));
+        marks.push(Offset(10 * (MARKS - 1)), 100 * (MARKS - 1));
         assert_eq!(marks.charge_at(Offset(9)), None);
         assert_eq!(marks.charge_at(Offset(10)), Some(100));
     }
@@ -113,21 +114,24 @@ mod tests {
     /// The writer laps the reader many times; whatever is answered is right.
     #[test]
     fn a_reader_never_sees_a_mixture() {
-        let marks = Marks::new();
+        let (marks, answers) = (Marks::new(), AtomicU64::new(0));
+        let goes_on =
+            |batch: &u64| *batch < 200_000 || (*batch < 100_000_000 && answers.load(Ordering::Relaxed) == 0);
         thread::scope(|scope| {
-            scope.spawn(|| (1..200_000).for_each(|batch| marks.push(Offset(batch * 3), batch * 7)));
-            let mut answers = 0_u64;
-            while marks.finished.load(Ordering::Relaxed) < 200_000 {
+            let writer = scope.spawn(|| {
+                (1..).take_while(goes_on).for_each(|batch| marks.push(Offset(batch * 3), batch * 7))
+            });
+            while !writer.is_finished() {
                 let end = marks.finished.load(Ordering::Acquire) - 1;
                 for back in [0, 1, 4_000, MARKS - 2, MARKS - 1, MARKS] {
                     let batch = end.saturating_sub(back);
                     if let Some(charge) = marks.charge_at(Offset(batch * 3 + 1)) {
                         assert_eq!(charge, batch * 7);
-                        answers += 1;
+                        answers.fetch_add(1, Ordering::Relaxed);
                     }
                 }
             }
-            assert!(answers > 0);
         });
+        assert!(answers.into_inner() > 0);
     }
 }

@@ -30,6 +30,7 @@ mod marks;
 mod open;
 mod repair;
 mod ring;
+mod sync;
 mod train;
 
 #[cfg(test)]

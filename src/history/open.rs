@@ -1,12 +1,12 @@
 //! The appending side: the one writer, and the current train while its lock is held.
 
 use core::fmt;
-use core::sync::atomic::Ordering;
 use std::sync::Arc;
-use std::sync::MutexGuard;
 
 use crate::history::marks::charge;
 use crate::history::ring::Ring;
+use crate::history::sync::MutexGuard;
+use crate::history::sync::Ordering;
 use crate::history::train::Run;
 use crate::history::train::Stamp;
 use crate::history::train::Train;

@@ -1,12 +1,7 @@
 //! The ring of trains, and what other threads may ask of it.
 
 use core::fmt;
-use core::sync::atomic::AtomicU64;
-use core::sync::atomic::AtomicUsize;
-use core::sync::atomic::Ordering;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::sync::TryLockError;
 
@@ -15,6 +10,12 @@ use crate::history::open::Open;
 use crate::history::open::Writer;
 use crate::history::repair::Read;
 use crate::history::repair::Repair;
+use crate::history::sync::AtomicU64;
+use crate::history::sync::AtomicUsize;
+use crate::history::sync::FEWEST_TRAINS;
+use crate::history::sync::Mutex;
+use crate::history::sync::MutexGuard;
+use crate::history::sync::Ordering;
 use crate::history::train::SEND_BYTES;
 use crate::history::train::Shape;
 use crate::history::train::TRAIN_BYTES;
@@ -25,8 +26,6 @@ use crate::wire::Head;
 use crate::wire::SessionId;
 use crate::wire::StreamId;
 
-/// The fewest trains of a ring: with fewer, one repair in progress would be a large part of the history.
-const FEWEST_TRAINS: usize = 8;
 /// The smallest datagram that a ring makes: a header, a time and room for some bytes.
 const SMALLEST_DATAGRAM: usize = 64;
 /// How often a reader looks again when the train it wants has come round under its hands.
@@ -156,6 +155,12 @@ impl Ring {
         self.trains.len() * TRAIN_BYTES
     }
 
+    /// The most bytes of a batch on the wire.
+    #[must_use]
+    pub fn datagram(&self) -> usize {
+        self.shape.datagram
+    }
+
     /// Bytes of frames (4 + topic + payload) that an empty batch takes: a message beyond it must be fragmented.
     #[must_use]
     pub fn batch_room(&self) -> usize {
@@ -164,7 +169,7 @@ impl Ring {
 
     /// The charge of all sent batches that end at or before `offset`: what a receiver that wants `offset` next has
     /// taken from its socket (the batch in which `offset` lies counts as not taken). `None` when that was more than
-    /// 8,191 batches ago. Lock-free; a search of 13 steps.
+    /// 8,190 batches ago. Lock-free; a search of 13 steps.
     #[must_use]
     pub fn charge_at(&self, offset: Offset) -> Option<u64> {
         self.marks.charge_at(offset)

@@ -1,5 +1,6 @@
 //! The ring as its users see it, by example and from several threads.
 
+mod corners;
 mod model;
 mod oracle;
 
@@ -273,7 +274,7 @@ fn charge_at_is_the_sum_of_what_ends_before() {
         }
     }
     assert_eq!(ends.last(), Some(&(ring.sent().0, ring.charge_sent())));
-    let oldest = ends[ends.len() - 8_192].0;
+    let oldest = ends[ends.len() - 8_191].0;
     for offset in 0..ring.sent().0 + 3 {
         let slow = ends[ends.partition_point(|&(end, _)| end <= offset) - 1].1;
         assert_eq!(ring.charge_at(Offset(offset)), (offset >= oldest).then_some(slow), "{offset}");

@@ -3,6 +3,8 @@
 
 #[path = "command/process.rs"]
 mod process;
+#[path = "command/simulate.rs"]
+mod simulate;
 
 use std::fs;
 use std::net::UdpSocket;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use nakcast::PublishError;
 use nakcast::WaitError;
+use nakcast::sim::OptionsError;
 
 /// How a run ended that has already said what there is to say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub(crate) enum Ending {
     Misused,
     Lost,
     Unbalanced,
+    /// A promise does not hold in a simulated world.
+    Broken,
     Interrupted,
 }
 
@@ -25,7 +28,7 @@ impl Ending {
             Self::Failed => 1,
             Self::Misused => 2,
             Self::Lost => 3,
-            Self::Unbalanced => 4,
+            Self::Unbalanced | Self::Broken => 4,
             Self::Interrupted => 130,
         })
     }
@@ -44,6 +47,8 @@ pub(crate) enum Failure {
     Publish { number: u64, error: PublishError },
     #[error("cannot open {}: {error}; name a file that exists and that you may read", .path.display())]
     Open { path: PathBuf, error: io::Error },
+    #[error("cannot read the options in {}: {error}", .path.display())]
+    Options { path: PathBuf, error: OptionsError },
     #[error("cannot read {name}: {error}; what came before was published")]
     Read { name: String, error: io::Error },
     #[error(

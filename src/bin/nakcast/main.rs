@@ -1,4 +1,4 @@
-//! The `nakcast` command: see it work (`demo`), send (`pub`), receive (`sub`).
+//! The `nakcast` command: see it work (`demo`), send (`pub`), receive (`sub`), try it out in virtual time (`sim`).
 
 mod clock;
 mod demo;
@@ -7,6 +7,7 @@ mod interrupt;
 mod progress;
 mod publish;
 mod say;
+mod simulate;
 mod subscribe;
 mod table;
 mod units;
@@ -37,7 +38,7 @@ Exit codes:
   1    it did not, and one line says why
   2    the command line makes no sense
   3    messages were lost (sub --fail-on-loss)
-  4    published = delivered + lost does not hold: a bug
+  4    a promise does not hold, such as published = delivered + lost: a bug
   130  interrupted by Ctrl-C, SIGTERM or SIGHUP; a second one does not wait for anything";
 
 const OVERVIEW: &str = "\
@@ -70,6 +71,9 @@ enum Command {
     Subscribe(subscribe::Args),
     /// See it all work in one process: loss, repair, and the account of every message.
     Demo(demo::Args),
+    /// See in virtual time what a feed would do, or whether every promise holds whatever the network does.
+    #[command(name = "sim")]
+    Simulate(simulate::Args),
 }
 
 fn main() -> ExitCode {
@@ -80,6 +84,7 @@ fn main() -> ExitCode {
         Command::Publish(args) => publish::run(args, quiet),
         Command::Subscribe(args) => subscribe::run(args, quiet),
         Command::Demo(args) => demo::run(args, quiet),
+        Command::Simulate(args) => simulate::run(args, quiet),
     };
     ending.unwrap_or_else(told).code()
 }

@@ -19,7 +19,7 @@ use crate::wire::Datagram;
 use crate::wire::Flags;
 use crate::wire::SessionId;
 
-/// Replaced sessions remembered: a replay of one cannot revive it.
+/// Replaced sessions remembered: a replay of one cannot revive it. As many silent ones that had to make room.
 const REPLACED: usize = 64;
 /// How long a session must have been quiet before another from its very address and port may take its place: three
 /// heartbeats, so a forged session, or a late datagram of an old one, never replaces one that lives.
@@ -32,6 +32,8 @@ const PULSE: Duration = Duration::from_millis(200);
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
     replaced: VecDeque<SessionId>,
+    /// Silent ones that had to make room, and what was wanted next of each.
+    forgotten: VecDeque<(SessionId, Offset)>,
     claims: Claims,
 }
 
@@ -41,6 +43,19 @@ impl Sessions {
             self.replaced.pop_front();
         }
         self.replaced.push_back(session);
+    }
+
+    fn forget(&mut self, session: SessionId, next: Offset) {
+        if self.forgotten.len() >= REPLACED {
+            self.forgotten.pop_front();
+        }
+        self.forgotten.push_back((session, next));
+    }
+
+    /// Where a session that is heard again goes on.
+    fn recall(&mut self, session: SessionId) -> Option<Offset> {
+        let known = self.forgotten.iter().position(|(forgotten, _)| *forgotten == session)?;
+        self.forgotten.remove(known).map(|(_, next)| next)
     }
 }
 
@@ -125,6 +140,7 @@ impl Receiver {
         };
         let index = self.place()?;
         self.sessions.claims.settle(from);
+        let start = self.sessions.recall(session).unwrap_or(start);
         let replaces = self.replace(from, now);
         let source = Source::new(self.settings, FirstHeard { session, address: from, start }, now);
         match self.sources.get_mut(index) {
@@ -181,8 +197,8 @@ impl Receiver {
     }
 
     /// Where the next source goes: a new row, or that of one that is down, for longest if there are several. What was
-    /// replaced or has ended goes before what is only silent, and never comes back; a silent one that is heard again is
-    /// a new source.
+    /// replaced or has ended goes before what is only silent, and never comes back; a silent one that is heard again
+    /// goes on where it was.
     fn place(&mut self) -> Option<usize> {
         if self.sources.len() < self.settings.sources {
             return Some(self.sources.len());
@@ -193,7 +209,9 @@ impl Receiver {
             self.stats.refused_sources += 1;
             return None;
         };
-        if !is_silent(old) {
+        if is_silent(old) {
+            self.sessions.forget(old.session, old.next);
+        } else {
             self.sessions.retire(old.session);
         }
         self.outgoing.forget(index);

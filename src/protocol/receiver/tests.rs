@@ -182,3 +182,17 @@ fn nothing_is_lost_of_a_source_that_is_not_up() {
     let lost = Ready::Lost { range, reason: LostReason::Unrepaired };
     assert_eq!(receiver.poll_ready(), Some((SourceKey(0), lost)));
 }
+
+/// A silent source makes room for another, which falls silent in its turn: the first goes on where it was.
+#[test]
+fn a_silent_source_that_made_room_goes_on_where_it_was() {
+    let mut receiver = receiver(|settings| settings.sources = 1);
+    hear(&mut receiver, Time::ZERO, (1, 1), 7);
+    assert_eq!(ups(&mut receiver), [(1, 7, None)]);
+    for (seconds, from, start) in [(3, 2, 20), (6, 1, 8)] {
+        receiver.handle_timeout(Time::from_millis(1_000 * seconds));
+        assert!(matches!(receiver.poll_ready(), Some((SourceKey(0), Ready::Down { .. }))));
+        hear(&mut receiver, Time::from_millis(1_000 * seconds), (from, u64::from(from)), 20);
+        assert_eq!(ups(&mut receiver), [(u64::from(from), start, None)]);
+    }
+}

@@ -115,9 +115,9 @@ impl Source {
         }
     }
 
-    /// A repair came that was asked for at `answered`, a time and an offset. A publisher answers the oldest
-    /// offset first, so what was asked for no later, lies before it, and has been overtaken three times is lost again: it is asked for at once, not
-    /// when its timer runs out (the idea of RFC 8985).
+    /// A repair came that was asked for at `answered`, a time and an offset. A publisher answers the oldest offset
+    /// first, so what was asked for no later, lies before it, and has been overtaken three times is lost again: it is
+    /// asked for at once, not when its timer runs out (the idea of RFC 8985).
     fn overtake(&mut self, answered: (Time, Offset), now: Time) {
         let mut is_lost = false;
         self.gaps.visit(|gap| {

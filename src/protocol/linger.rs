@@ -51,13 +51,15 @@ pub struct Linger {
     since: Time,
     budget: u64,
     stride: u64,
+    /// How far apart the messages of the last hold were.
+    apart: Option<Duration>,
 }
 
 impl Linger {
     /// A rule that holds no message longer than `most` while messages flow; zero sends each alone.
     #[must_use]
     pub const fn new(most: Duration) -> Self {
-        Self { most, sent_at: None, streak: 0, since: Time::ZERO, budget: 0, stride: 1 }
+        Self { most, sent_at: None, streak: 0, since: Time::ZERO, budget: 0, stride: 1, apart: None }
     }
 
     /// A message comes when nothing waits.
@@ -74,7 +76,8 @@ impl Linger {
 
     fn update_streak(&mut self, now: Time) {
         let Some(sent_at) = self.sent_at else { return };
-        let gap = now.since(sent_at);
+        // A message that finds a hold over follows a send at once, however slowly messages come.
+        let gap = self.apart.take().unwrap_or(now.since(sent_at));
         self.streak = if gap < SOON {
             (self.streak + 1).min(ALONE + MOST_DOUBLINGS)
         } else if gap > self.most.saturating_mul(4) {
@@ -99,15 +102,15 @@ impl Linger {
     /// A look at the time while `waiting` messages wait.
     pub fn look(&mut self, now: Time, waiting: u64) -> Look {
         let held = now.since(self.since);
-        if self.is_enough(waiting) {
-            return Look::Flush;
-        }
-        if held >= self.most {
-            // So few came in a whole linger: next time, hold no more than that.
-            self.streak = self.streak.min(ALONE + waiting.max(1).ilog2().saturating_sub(1));
-            return Look::Flush;
-        }
         let each = held.as_nanos() as u64 / waiting.max(1);
+        if self.is_enough(waiting) || held >= self.most {
+            if held >= self.most {
+                // So few came in a whole linger: next time, hold no more than that.
+                self.streak = self.streak.min(ALONE + waiting.max(1).ilog2().saturating_sub(1));
+            }
+            self.apart = Some(Duration::from_nanos(each));
+            return Look::Flush;
+        }
         let apart = self.most.as_nanos() as u64 / LOOKS;
         self.stride = apart.checked_div(each).unwrap_or(self.budget).clamp(1, self.budget);
         Look::HoldOn { messages: self.stride }
@@ -166,13 +169,25 @@ mod tests {
         assert_eq!(leave, Leave::Hold { messages: 32 });
         assert!(matches!(linger.look(at(11_400), 4), Look::HoldOn { messages: 2 }));
         assert_eq!(linger.look(at(11_500), 32), Look::Flush);
-        assert_eq!(linger.look(at(51_400), 4), Look::Flush);
+        assert_eq!(linger.look(at(51_400), 20), Look::Flush);
         linger.on_sent(at(51_500));
-        assert_eq!(
-            linger.on_first(at(51_600)),
-            Leave::Hold { messages: 4 },
-            "as few as came in a linger, doubled"
-        );
+        assert_eq!(linger.on_first(at(51_600)), Leave::Hold { messages: 16 }, "as few as came in a linger");
+    }
+
+    #[test]
+    fn a_burst_that_turns_into_a_paced_feed_is_held_no_longer() {
+        let mut linger = Linger::new(LINGER);
+        for n in 1..30 {
+            linger.on_first(at(n * 100));
+            linger.on_sent(at(n * 100));
+        }
+        // Messages 20 µs apart; the one that finds the hold over is the first after its flush.
+        assert!(matches!(linger.on_first(at(3_000)), Leave::Hold { .. }));
+        assert!(matches!(linger.look(at(23_000), 1), Look::HoldOn { .. }));
+        assert!(matches!(linger.look(at(43_000), 2), Look::HoldOn { .. }));
+        assert_eq!(linger.look(at(63_000), 3), Look::Flush);
+        linger.on_sent(at(69_000));
+        assert_eq!(linger.on_first(at(69_000)), Leave::Alone);
     }
 
     #[test]

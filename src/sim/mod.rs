@@ -38,7 +38,7 @@
 //! | S4 | Nothing is told as lost that the ring holds and that can be had, before the time for its repair is over; once the network is well, nothing that is asked for then is lost by timeout. |
 //! | S5 | A session comes up before anything of it is told, nothing of it is told while it is down, one that was replaced never comes back, and one that nobody published never replaces one that is heard. |
 //! | S6 | What a receiver keeps stays within [`memory_bound`]; sources, gaps and held bytes within their settings (measured every 64 turns, and in the end). |
-//! | S7 | The k-th NAK in a row for an offset comes no sooner than ¾·min(200 µs·2^(k−2), 100 ms) after the one before, unless a SHED that names it, or three repairs of later offsets, were taken in in between; nothing is asked for that was told; at most four NAKs leave in a turn; of a loss that a group of 20 or more shares, fewer than half ask. |
+//! | S7 | The k-th NAK in a row for an offset comes no sooner than ¾·min(100 µs·2^(k−2), 100 ms) after the one before, unless a SHED that names it, or three repairs of later offsets, were taken in in between; nothing is asked for that was told; at most four NAKs leave in a turn; of a loss that a group of 20 or more shares, fewer than half ask. |
 //! | S8 | A batch goes to the group again no sooner than the shortest round trip of anybody; in 100 ms no more is sent again than a full bucket and what refills it; nothing is put off when nothing was sent again for 300 ms (with a budget of 1 MiB/s or more). |
 //! | S9 | When the last message is lost, everybody knows within two heartbeats. |
 //! | S10 | A source of which nothing that goes to everybody was heard for the time of silence is down (with what the process was stopped, and timers were late). |

@@ -7,7 +7,7 @@ use crate::sim::verdict::Verdict;
 use crate::time::Time;
 
 /// The least a first retry waits, before jitter.
-const LEAST_RETRY: Duration = Duration::from_micros(200);
+const LEAST_RETRY: Duration = Duration::from_micros(100);
 /// The most a retry waits, before jitter.
 const MOST_RETRY: Duration = Duration::from_millis(100);
 /// NAK datagrams that may leave at one time.
@@ -54,7 +54,7 @@ struct Asked {
 /// Watches the NAKs of one receiver for one session.
 ///
 /// S7, as exact as it can be told from outside: the k-th retry in a row for an offset waits at least three quarters of
-/// `min(200 µs · 2^(k-1), 100 ms)`, unless a SHED that names it, or three repairs of later offsets, were taken in in
+/// `min(100 µs · 2^(k-1), 100 ms)`, unless a SHED that names it, or three repairs of later offsets, were taken in in
 /// between; so NAKs stay within `Σ (1 + outstanding time / shortest retry)`. No offset is asked for that was told as
 /// delivered or lost, and no more than four datagrams leave at one time.
 #[derive(Debug, Default)]

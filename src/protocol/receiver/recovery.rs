@@ -16,7 +16,7 @@ use crate::wire::RANGES;
 /// NAK datagrams sent at one time, at most; what is left goes with the next.
 const NAKS_AT_ONCE: usize = 4;
 /// The least time before a NAK is repeated, so that a slow thread at the other end is not asked twice.
-const LEAST_RETRY: Duration = Duration::from_micros(200);
+const LEAST_RETRY: Duration = Duration::from_micros(100);
 /// The longest time between two NAKs for the same gap.
 const MOST_RETRY: Duration = Duration::from_millis(100);
 /// Repairs asked for later that make an earlier one a loss; as many as later batches make a gap.
@@ -188,7 +188,7 @@ impl Source {
         longest.min(self.settings.repair_timeout / 4)
     }
 
-    /// `max(2·RTT + 4·deviation, 1.5·least RTT, 200 µs)`: later than the publisher's ignore interval for this
+    /// `max(2·RTT + 4·deviation, 1.5·least RTT, 100 µs)`: later than the publisher's ignore interval for this
     /// receiver, its least RTT, even when the jitter draws its ¾. Before the first sample both take the group's.
     ///
     /// One round trip measured while the process was stopped must not be all the asking there is, so what was measured

@@ -9,7 +9,7 @@ const FIRST: Duration = Duration::from_millis(1);
 /// The longest time between two heartbeats, however busy or quiet the stream.
 const LAST: Duration = Duration::from_millis(100);
 /// The longest nap between two looks at a stream that keeps moving: each wake-up on the publisher's core costs it
-/// some 65 µs (`reference/feasibility.md` §2), so 125 of them a second cost under 1 %.
+/// some 65 µs, so 125 of them a second cost under 1 %.
 const NAP: Duration = Duration::from_millis(8);
 /// How many more ENDs follow once there is nothing left to wait for.
 const FAREWELLS: u32 = 3;

@@ -9,9 +9,21 @@ use crate::wire::Datagram;
 use crate::wire::FRAME_BYTES;
 use crate::wire::Flags;
 use crate::wire::Frame;
+use crate::wire::FrameFlags;
 use crate::wire::Frames;
 use crate::wire::HEADER_BYTES;
 use crate::wire::TIMESTAMP_BYTES;
+
+/// A message in one piece, lent from its batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Whole<'a> {
+    /// Its offset.
+    pub offset: Offset,
+    /// Its topic; empty for none.
+    pub topic: &'a [u8],
+    /// Its payload.
+    pub payload: &'a [u8],
+}
 
 /// A walk through the frames of one batch, as plain numbers, so that it can stop for the user and go on.
 #[derive(Debug, Clone, Copy)]
@@ -73,9 +85,44 @@ impl Cursor {
         self.offset = end;
     }
 
+    /// Goes past the next frame and gives it, if it is a message in one piece that is to be handed on.
+    #[inline]
+    pub(super) fn next_whole<'b>(&mut self, bytes: &'b [u8]) -> Option<Whole<'b>> {
+        if self.offset < self.take.from || self.offset >= self.take.to {
+            return None;
+        }
+        let frame = Frames::new(bytes.get(self.at..self.end)?).next()?;
+        if frame.flags != FrameFlags::WHOLE {
+            return None;
+        }
+        let whole = Whole { offset: self.offset, topic: frame.topic, payload: frame.payload };
+        self.at += FRAME_BYTES + frame.topic.len() + frame.payload.len();
+        self.offset = self.offset.plus(1);
+        Some(whole)
+    }
+
+    /// When the batch was sent, if it says so.
+    pub(super) const fn timestamp(&self) -> Option<u64> {
+        self.timestamp
+    }
+
     /// What the batch has beyond the offsets that were to be handed on.
     pub(super) const fn rest(&self) -> OffsetRange {
         OffsetRange::new(self.take.to, self.whole)
+    }
+
+    /// Where `whole` lies, of which [`Cursor::next_whole`] has just gone past.
+    #[inline]
+    pub(super) const fn found_whole(&self, whole: &Whole<'_>) -> Found {
+        let payload = self.at - whole.payload.len();
+        Found {
+            source: self.source,
+            range: OffsetRange::new(whole.offset, self.offset),
+            timestamp: self.timestamp,
+            place: self.place,
+            topic: (payload - whole.topic.len(), payload),
+            payload: (payload, self.at),
+        }
     }
 
     /// The message in `frame`, which is the one seen last.

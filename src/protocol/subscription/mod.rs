@@ -3,6 +3,7 @@
 mod assembler;
 mod conflation;
 mod cursor;
+mod run;
 mod steps;
 mod store;
 
@@ -29,6 +30,9 @@ use crate::time::Time;
 use crate::wire::Datagram;
 use crate::wire::DecodeError;
 use crate::wire::HEADER_BYTES;
+
+pub use cursor::Whole;
+pub use run::Run;
 
 /// Settings of a [`Subscription`].
 #[derive(Debug, Clone)]
@@ -223,6 +227,9 @@ impl Subscription {
     /// The next thing for the user; `bytes` are those of the datagram handed in last.
     pub fn step(&mut self, now: Time, bytes: &[u8]) -> Step {
         loop {
+            if let Some(found) = self.step_whole(bytes) {
+                return Step::Message(found);
+            }
             let step = match self.cursor {
                 Some(cursor) => self.walk(cursor, now, bytes),
                 None => self.go_on(),

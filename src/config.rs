@@ -1,5 +1,7 @@
 //! Every setting with its default, unit, reason and cost, in one place.
 
+mod tuning;
+
 use core::time::Duration;
 
 use crate::endpoint::Endpoint;
@@ -7,6 +9,9 @@ use crate::endpoint::EndpointError;
 use crate::error::Error;
 use crate::protocol::Order;
 use crate::sim::Faults;
+
+pub(crate) use tuning::Tuning;
+pub use tuning::Wait;
 
 /// UDP payload of a datagram, in bytes: fits an Ethernet frame with room for a tunnel's headers.
 pub const DATAGRAM: usize = 1_400;
@@ -75,6 +80,8 @@ pub struct PublisherBuilder {
     pub(crate) driven: bool,
     pub(crate) send_buffer: usize,
     pub(crate) receive_buffer: usize,
+    pub(crate) tuning: Tuning,
+    pub(crate) background_core: Option<usize>,
 }
 
 impl Default for PublisherBuilder {
@@ -90,6 +97,8 @@ impl Default for PublisherBuilder {
             driven: false,
             send_buffer: SEND_BUFFER,
             receive_buffer: RECEIVE_BUFFER,
+            tuning: Tuning::default(),
+            background_core: None,
         }
     }
 }
@@ -173,6 +182,7 @@ impl PublisherBuilder {
         within("datagram", self.datagram, 512, 65_000)?;
         within("ring", self.ring, 8 * 65_536, 1 << 40)?;
         within_time("linger", self.linger, (Duration::ZERO, Duration::from_secs(1)))?;
+        self.tuning.check()?;
         Ok(endpoint)
     }
 }
@@ -215,6 +225,7 @@ pub struct SubscriberBuilder {
     pub(crate) silence: Duration,
     pub(crate) sources: usize,
     pub(crate) faults: Faults,
+    pub(crate) tuning: Tuning,
 }
 
 impl Default for SubscriberBuilder {
@@ -233,6 +244,7 @@ impl Default for SubscriberBuilder {
             silence: Duration::from_secs(3),
             sources: 64,
             faults: Faults::default(),
+            tuning: Tuning::default(),
         }
     }
 }
@@ -332,6 +344,7 @@ impl SubscriberBuilder {
         let endpoint = self.endpoint.clone().ok_or(Error::NoEndpoint)??;
         within("reorder_window", self.reorder_window, 65_536, 1 << 40)?;
         within("sources", self.sources, 1, 4_096)?;
+        self.tuning.check()?;
         let (millisecond, day) = (Duration::from_millis(1), Duration::from_secs(86_400));
         within_time("guard", self.guard_time.unwrap_or_default(), (Duration::ZERO, Duration::from_secs(10)))?;
         within_time("repair_timeout", self.repair_timeout, (millisecond, day))?;

@@ -3,6 +3,7 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 
+pub use crate::io::Offload;
 use crate::offset::Offset;
 pub use crate::protocol::Book;
 use crate::protocol::DownReason;
@@ -37,6 +38,8 @@ pub struct PublisherStats {
     pub send_errors: u64,
     /// Datagrams for the publisher that the kernel dropped for want of buffer.
     pub kernel_drops: u64,
+    /// Whether datagrams of equal size go to the kernel in one piece (GSO).
+    pub segmentation: Offload,
 }
 
 /// What a subscriber has counted, but for its sources.
@@ -56,6 +59,8 @@ pub struct SubscriberStats {
     pub send_errors: u64,
     /// Errors that the system gave instead of datagrams; each was passed over.
     pub receive_errors: u64,
+    /// Whether the kernel may hand over datagrams of equal size in one piece (GRO).
+    pub coalescing: Offload,
 }
 
 /// One source, as a subscriber sees it.

@@ -162,6 +162,17 @@ fn loss_fails_when_it_is_to() {
 }
 
 #[test]
+fn whoever_spins_and_does_without_segmentation_gets_the_same() {
+    let uri = uri(19);
+    let subscriber = subscribe(&uri, "--spin --no-segmentation");
+    let lines: String = (0..5_000).map(|number| format!("{number}\n")).collect();
+    publish(&uri, "--wait 1 --spin=100 --no-segmentation", lines.as_bytes()).end().assert(0, &[]);
+    let ended = subscriber.end();
+    ended.assert(0, &["published 5,000 = delivered 5,000 "]);
+    assert_eq!(ended.text(), lines);
+}
+
+#[test]
 fn conflation_and_arrival_order_keep_the_account() {
     let uri = uri(7);
     let newest = subscribe(&uri, "--conflate 4");

@@ -16,11 +16,13 @@
 //! have one surface and must pass the same tests.
 
 mod clock;
+mod drops;
 mod errors;
 mod interface;
 mod membership;
 #[cfg(all(target_os = "linux", not(feature = "portable")))]
 mod native;
+mod offload;
 mod open;
 mod parts;
 mod poll;
@@ -30,6 +32,7 @@ mod portable;
 #[cfg(all(target_os = "linux", not(feature = "portable")))]
 mod sys;
 mod udp;
+mod watch;
 
 #[cfg(all(target_os = "linux", not(feature = "portable")))]
 use self::native as backend;
@@ -39,11 +42,23 @@ use self::portable as backend;
 pub(crate) use self::clock::Clock;
 pub(crate) use self::interface::Interface;
 pub use self::interface::InterfaceError;
+pub use self::offload::Offload;
 pub(crate) use self::open::PublisherSocket;
 pub use self::open::SocketError;
+pub(crate) use self::open::SocketOptions;
 pub(crate) use self::open::SubscriberSocket;
 pub(crate) use self::poll::Poller;
 pub(crate) use self::poll::Waker;
 pub(crate) use self::pool::Pool;
 pub(crate) use self::pool::Span;
 pub(crate) use self::udp::UdpSocket;
+pub(crate) use self::watch::Watch;
+
+/// Lets the calling thread run on processor number `core` only.
+///
+/// # Errors
+///
+/// `InvalidInput` for a processor that it cannot have, `Unsupported` where the system offers nothing of the kind.
+pub(crate) fn run_on(core: usize) -> std::io::Result<()> {
+    backend::run_on(core)
+}

@@ -37,16 +37,30 @@ impl Kernel {
     #[cfg(test)]
     pub(super) const ALLOWS_FRAGMENTS: bool = true;
 
+    /// Whether a read that leaves a buffer empty has emptied the socket.
+    pub(super) const READS_ALL: bool = true;
+
     /// Prepares a bound socket.
     pub(super) fn new(_socket: &Socket) -> io::Result<Self> {
         Ok(Self)
     }
 
+    /// Whether the kernel cuts trains (GSO), which it does from 4.18 on.
+    pub(super) fn segments(&self, socket: &UdpSocket) -> bool {
+        sys::set_integer(socket.as_fd(), (libc::SOL_UDP, libc::UDP_SEGMENT), 0).is_ok()
+    }
+
+    /// Whether trains may arrive: as was asked and answered.
+    pub(super) const fn coalesces(&self, granted: bool) -> bool {
+        granted
+    }
+
     /// Sends the parts, at most 64, and says how many of them were taken; an error is the first part's.
+    /// Without an address, to where the socket is connected.
     pub(super) fn send_many(
         &self,
         socket: &UdpSocket,
-        to: SocketAddr,
+        to: Option<SocketAddr>,
         parts: &[Part<'_>],
     ) -> io::Result<usize> {
         sys::send_many(socket.as_fd(), to, parts)
@@ -100,19 +114,27 @@ pub(super) fn is_out_of_memberships(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::ENOBUFS)
 }
 
-/// Asks for trains of equal datagrams in one buffer (GRO); a kernel before 5.0 gives them one by one.
-pub(super) fn set_gro(socket: &Socket) -> io::Result<()> {
-    if_supported(sys::set_gro(socket.as_fd()))
+/// Asks for trains of equal datagrams in one buffer (GRO); whether the kernel does so, which it does from 5.0 on.
+pub(super) fn set_gro(socket: &Socket) -> io::Result<bool> {
+    is_supported(sys::set_integer(socket.as_fd(), (libc::SOL_UDP, libc::UDP_GRO), 1))
 }
 
-/// Asks for the drop count with the datagrams.
+/// Asks for the drop count with each datagram that is queued after a drop.
 pub(super) fn set_receive_overflow(socket: &Socket) -> io::Result<()> {
-    if_supported(sys::set_receive_overflow(socket.as_fd()))
+    is_supported(sys::set_integer(socket.as_fd(), (libc::SOL_SOCKET, libc::SO_RXQ_OVFL), 1)).map(|_| ())
 }
 
-/// Lets datagrams above the MTU leave in fragments.
+/// Has the kernel poll the network card itself for so many microseconds when the socket is found empty.
+pub(super) fn set_busy_poll(socket: &Socket, micros: u32) -> io::Result<()> {
+    socket.set_busy_poll(micros)
+}
+
+/// Sends without DF, and believes the interface's MTU rather than what an ICMP message claims.
 pub(super) fn allow_fragments(socket: &Socket, family_of: IpAddr) -> io::Result<()> {
-    sys::allow_fragments(socket.as_fd(), family_of)
+    let v4 = (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER);
+    let option = sys::by_family(family_of, v4, (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER));
+    let value = sys::by_family(family_of, libc::IP_PMTUDISC_OMIT, libc::IPV6_PMTUDISC_OMIT);
+    sys::set_integer(socket.as_fd(), option, value)
 }
 
 /// Refuses datagrams of groups that only other sockets have joined (IPv6: Linux 4.20).
@@ -120,13 +142,15 @@ pub(super) fn set_multicast_all_off(socket: &Socket, family_of: IpAddr) -> io::R
     if family_of.is_ipv4() {
         socket.set_multicast_all_v4(false)
     } else {
-        if_supported(socket.set_multicast_all_v6(false))
+        is_supported(socket.set_multicast_all_v6(false)).map(|_| ())
     }
 }
 
 /// Asks to be told of datagrams that could not leave or arrive.
 pub(super) fn set_receive_errors(socket: &Socket, family_of: IpAddr) -> io::Result<()> {
-    sys::set_receive_errors(socket.as_fd(), family_of)
+    let v4 = (libc::IPPROTO_IP, libc::IP_RECVERR);
+    let option = sys::by_family(family_of, v4, (libc::IPPROTO_IPV6, libc::IPV6_RECVERR));
+    sys::set_integer(socket.as_fd(), option, 1)
 }
 
 /// Joins `group` on an interface for what `source` alone sends to it.
@@ -149,12 +173,18 @@ pub(super) fn leave_source(
     sys::leave_source(socket.as_fd(), group, source, interface.index)
 }
 
-/// Takes an option that an older kernel does not know as set, where the library works without it.
-fn if_supported(set: io::Result<()>) -> io::Result<()> {
-    set.or_else(|error| match error.raw_os_error() {
-        Some(libc::ENOPROTOOPT | libc::EOPNOTSUPP) => Ok(()),
-        _ => Err(error),
-    })
+/// Whether the kernel knows an option without which the library works as well; any other failure stays one.
+fn is_supported(set: io::Result<()>) -> io::Result<bool> {
+    match set {
+        Ok(()) => Ok(true),
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOPROTOOPT | libc::EOPNOTSUPP)) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Lets the calling thread run on processor number `core` only.
+pub(super) fn run_on(core: usize) -> io::Result<()> {
+    sys::run_on(core)
 }
 
 /// The state of a network interface; `None` when there is none of that name.
@@ -169,6 +199,18 @@ pub(super) fn link_names() -> Vec<String> {
     // Not /sys/class/net, which shows the namespace that mounted it.
     let table = std::fs::read_to_string("/proc/thread-self/net/dev").unwrap_or_default();
     table.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name.trim().to_owned()).collect()
+}
+
+/// Whether a connected socket can send without being told where.
+pub(super) const SENDS_CONNECTED: bool = true;
+
+/// Whether [`wait_readable`] is there.
+pub(super) const SLEEPS_BY_NAME: bool = true;
+
+/// Sleeps until one of the sockets is readable or has an error to tell, or for so long; tells which are. It may end too
+/// early with none.
+pub(super) fn wait_readable<S: AsFd>(sockets: [&S; 2], timeout: Option<Duration>) -> io::Result<[bool; 2]> {
+    sys::wait_readable(sockets.map(AsFd::as_fd), timeout)
 }
 
 /// A deadline that makes a poll readable, exact to microseconds (a poll's own timeout counts milliseconds).

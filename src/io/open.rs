@@ -15,6 +15,7 @@ use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::net::Ipv6Addr;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use socket2::Domain;
 use socket2::Protocol;
@@ -25,6 +26,17 @@ use super::backend;
 use super::interface::Interface;
 use super::membership::Membership;
 use super::udp::UdpSocket;
+
+/// What a socket asks of the kernel, whatever its work.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SocketOptions {
+    /// `SO_RCVBUF` to ask for, in bytes.
+    pub(crate) receive_buffer: usize,
+    /// How long the kernel polls the network card itself (`SO_BUSY_POLL`); zero leaves it to the system.
+    pub(crate) busy_poll: Duration,
+    /// Whether datagrams may leave and come in trains (GSO, GRO).
+    pub(crate) segmentation: bool,
+}
 
 /// What the socket of a publisher needs to know.
 #[derive(Debug, Clone)]
@@ -39,8 +51,8 @@ pub(crate) struct PublisherSocket {
     pub(crate) multicast_loop: bool,
     /// `SO_SNDBUF` to ask for, in bytes.
     pub(crate) send_buffer: usize,
-    /// `SO_RCVBUF` to ask for, in bytes; it holds NAK and STATUS.
-    pub(crate) receive_buffer: usize,
+    /// The receive buffer holds NAK and STATUS.
+    pub(crate) options: SocketOptions,
 }
 
 /// What the data socket of a multicast subscriber needs to know.
@@ -52,8 +64,7 @@ pub(crate) struct SubscriberSocket {
     pub(crate) source: Option<IpAddr>,
     /// Where the group is joined.
     pub(crate) interface: Interface,
-    /// `SO_RCVBUF` to ask for, in bytes.
-    pub(crate) receive_buffer: usize,
+    pub(crate) options: SocketOptions,
 }
 
 /// Why a socket did not open.
@@ -120,6 +131,14 @@ pub enum SocketError {
         /// What the system said.
         error: io::Error,
     },
+    /// The kernel does not poll for this process.
+    #[error("busy_poll of {micros} µs (SO_BUSY_POLL) is refused: {error}{}", busy_poll_hint(.error, *.micros))]
+    BusyPoll {
+        /// Microseconds asked for.
+        micros: u32,
+        /// What the system said.
+        error: io::Error,
+    },
     /// The system has no socket left, or refuses one of its options.
     #[error("cannot set up a udp socket ({what}): {error}")]
     Setup {
@@ -139,13 +158,40 @@ impl UdpSocket {
     pub(crate) fn publisher(settings: &PublisherSocket) -> Result<Self, SocketError> {
         let PublisherSocket { destination, interface, .. } = settings;
         check_family(destination.ip(), interface)?;
-        let opening = Opening::new(interface.scoped(interface.address, 0), settings.receive_buffer)?;
+        let opening = Opening::new(interface.scoped(interface.address, 0), &settings.options)?;
         set("SO_SNDBUF", opening.socket.set_send_buffer_size(settings.send_buffer))?;
         set("IP_RECVERR", backend::set_receive_errors(&opening.socket, destination.ip()))?;
         if destination.ip().is_multicast() {
             opening.send_to_groups(settings)?;
         }
-        opening.bind(interface)
+        let mut socket = opening.bind(interface)?;
+        if backend::SENDS_CONNECTED && destination.ip().is_multicast() {
+            match Self::lane(&socket, settings) {
+                Ok(lane) => socket.set_lane(lane, *destination),
+                Err(error) => tracing::debug!(%error, "sending to the group without a socket of its own"),
+            }
+        }
+        Ok(socket)
+    }
+
+    /// A second socket at the address of `socket`, connected to the group, so that the kernel looks for the way there
+    /// once and not for each datagram. What comes back still comes to `socket`, since it does not come from the group.
+    fn lane(socket: &Self, settings: &PublisherSocket) -> Result<Self, SocketError> {
+        let PublisherSocket { destination, interface, .. } = settings;
+        let options = SocketOptions { receive_buffer: 0, busy_poll: Duration::ZERO, ..settings.options };
+        let opening = Opening::new(socket.local_addr(), &options)?;
+        set("SO_SNDBUF", opening.socket.set_send_buffer_size(settings.send_buffer))?;
+        set("IP_RECVERR", backend::set_receive_errors(&opening.socket, destination.ip()))?;
+        opening.send_to_groups(settings)?;
+        // Two sockets share an address if both agree; only until both are bound, so that nobody else joins them.
+        set("SO_REUSEADDR", socket.set_reuse_address(true))?;
+        set("SO_REUSEADDR", opening.socket.set_reuse_address(true))?;
+        let lane = opening.bind(interface);
+        set("SO_REUSEADDR", socket.set_reuse_address(false))?;
+        let lane = lane?;
+        set("SO_REUSEADDR", lane.set_reuse_address(false))?;
+        set("connect", lane.connect(*destination))?;
+        Ok(lane)
     }
 
     /// Opens the socket on which a subscriber hears a group; several may, also of other users.
@@ -157,7 +203,7 @@ impl UdpSocket {
         let SubscriberSocket { group, source, interface, .. } = settings;
         check_group(group.ip(), interface)?;
         let local = if cfg!(windows) { unspecified(group.ip()) } else { group.ip() };
-        let opening = Opening::new(interface.scoped(local, group.port()), settings.receive_buffer)?;
+        let opening = Opening::new(interface.scoped(local, group.port()), &settings.options)?;
         // SO_REUSEADDR alone: SO_REUSEPORT would refuse sockets of other users.
         set("SO_REUSEADDR", opening.socket.set_reuse_address(true))?;
         set("IP_MULTICAST_ALL", backend::set_multicast_all_off(&opening.socket, group.ip()))?;
@@ -176,10 +222,10 @@ impl UdpSocket {
     pub(crate) fn unicast_data(
         address: SocketAddr,
         interface: &Interface,
-        receive_buffer: usize,
+        options: &SocketOptions,
     ) -> Result<Self, SocketError> {
         check_family(address.ip(), interface)?;
-        Opening::new(interface.scoped(address.ip(), address.port()), receive_buffer)?.bind(interface)
+        Opening::new(interface.scoped(address.ip(), address.port()), options)?.bind(interface)
     }
 
     /// Opens the socket from which NAK and STATUS leave, and to which unicast replies return.
@@ -187,8 +233,8 @@ impl UdpSocket {
     /// # Errors
     ///
     /// [`SocketError`] says what is in the way and what to do about it.
-    pub(crate) fn control(interface: &Interface, receive_buffer: usize) -> Result<Self, SocketError> {
-        let opening = Opening::new(interface.scoped(interface.address, 0), receive_buffer)?;
+    pub(crate) fn control(interface: &Interface, options: &SocketOptions) -> Result<Self, SocketError> {
+        let opening = Opening::new(interface.scoped(interface.address, 0), options)?;
         set("IP_RECVERR", backend::set_receive_errors(&opening.socket, interface.address))?;
         opening.bind(interface)
     }
@@ -198,24 +244,38 @@ impl UdpSocket {
 struct Opening {
     socket: Socket,
     local: SocketAddr,
-    receive_buffer: usize,
+    options: SocketOptions,
+    /// Whether the kernel hands over trains.
+    joined: bool,
 }
 
 impl Opening {
     /// Creates the socket with the options that all kinds share. They come before the bind, after which datagrams
     /// may arrive.
-    fn new(local: SocketAddr, receive_buffer: usize) -> Result<Self, SocketError> {
+    fn new(local: SocketAddr, options: &SocketOptions) -> Result<Self, SocketError> {
         let domain = Domain::for_address(local);
         let socket = set("socket", Socket::new(domain, Type::DGRAM, Some(Protocol::UDP)))?;
         set("non-blocking", socket.set_nonblocking(true))?;
         if local.is_ipv6() {
             set("IPV6_V6ONLY", socket.set_only_v6(true))?;
         }
-        set("SO_RCVBUF", socket.set_recv_buffer_size(receive_buffer))?;
+        set("SO_RCVBUF", socket.set_recv_buffer_size(options.receive_buffer))?;
         set("SO_RXQ_OVFL", backend::set_receive_overflow(&socket))?;
-        set("UDP_GRO", backend::set_gro(&socket))?;
+        let joined = options.segmentation && set("UDP_GRO", backend::set_gro(&socket))?;
         set("IP_MTU_DISCOVER", backend::allow_fragments(&socket, local.ip()))?;
-        Ok(Self { socket, local, receive_buffer })
+        let opening = Self { socket, local, options: *options, joined };
+        opening.poll_busily()?;
+        Ok(opening)
+    }
+
+    fn poll_busily(&self) -> Result<(), SocketError> {
+        // A time below a microsecond is no wish to switch it off.
+        let micros = u32::try_from(self.options.busy_poll.as_nanos().div_ceil(1_000)).unwrap_or(u32::MAX);
+        if micros == 0 {
+            return Ok(());
+        }
+        let set = backend::set_busy_poll(&self.socket, micros);
+        set.map_err(|error| SocketError::BusyPoll { micros, error })
     }
 
     /// Names the interface, reach and loop of multicast datagrams.
@@ -236,7 +296,8 @@ impl Opening {
     fn bind(self, interface: &Interface) -> Result<UdpSocket, SocketError> {
         let bound = self.socket.bind(&self.local.into());
         bound.map_err(|error| bind_error(error, self.local, interface))?;
-        set("set-up", UdpSocket::new(self.socket, self.receive_buffer))
+        let SocketOptions { receive_buffer, segmentation, .. } = self.options;
+        set("set-up", UdpSocket::new(self.socket, receive_buffer, (segmentation, self.joined)))
     }
 }
 
@@ -284,6 +345,16 @@ fn join_error(error: io::Error, group: IpAddr, interface: &Interface) -> SocketE
     SocketError::Join { group, interface, error }
 }
 
+/// What to do about a refused busy poll.
+fn busy_poll_hint(error: &io::Error, micros: u32) -> String {
+    match error.kind() {
+        ErrorKind::PermissionDenied => format!(
+            ": raise `sysctl net.core.busy_read` to {micros}, or give the process CAP_NET_ADMIN, or leave it out"
+        ),
+        _ => ": only Linux with CONFIG_NET_RX_BUSY_POLL offers it; leave it out".to_owned(),
+    }
+}
+
 /// What to do about a failed join, where there is something to do.
 fn join_hint(error: &io::Error) -> &'static str {
     match error.kind() {
@@ -293,5 +364,20 @@ fn join_hint(error: &io::Error) -> &'static str {
             ": raise `sysctl net.ipv4.igmp_max_memberships`, or `igmp_max_msf` for sources"
         }
         _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Which kernels refuse, and to whom, differs.
+    #[test]
+    fn a_refused_busy_poll_names_the_option_and_the_remedy() {
+        let told = |kind: ErrorKind| SocketError::BusyPoll { micros: 50, error: kind.into() }.to_string();
+        let privilege = told(ErrorKind::PermissionDenied);
+        assert!(privilege.starts_with("busy_poll of 50 µs (SO_BUSY_POLL) is refused: "), "{privilege}");
+        assert!(privilege.contains("`sysctl net.core.busy_read` to 50, or give the process CAP_NET_ADMIN"));
+        assert!(told(ErrorKind::Unsupported).contains("only Linux"));
     }
 }

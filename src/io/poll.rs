@@ -5,6 +5,8 @@ use std::io::ErrorKind;
 #[cfg(unix)]
 use std::os::fd::AsFd;
 #[cfg(unix)]
+use std::os::fd::AsRawFd;
+#[cfg(unix)]
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +16,8 @@ use mio::Interest;
 use mio::Poll;
 use mio::Token;
 use mio::event::Source;
+#[cfg(unix)]
+use mio::unix::SourceFd;
 
 use super::backend::Alarm;
 use super::clock::Clock;
@@ -60,6 +64,16 @@ impl Poller {
             return Err(ErrorKind::InvalidInput.into());
         }
         self.poll.registry().register(source, Token(token), Interest::READABLE)
+    }
+
+    /// Adds a socket that its owner keeps; otherwise as [`Poller::add`].
+    ///
+    /// # Errors
+    ///
+    /// What the system said.
+    #[cfg(unix)]
+    pub(crate) fn add_shared(&self, socket: &BorrowedFd<'_>, token: usize) -> io::Result<()> {
+        self.poll.registry().register(&mut SourceFd(&socket.as_raw_fd()), Token(token), Interest::READABLE)
     }
 
     /// A handle that ends a wait from any thread.
@@ -145,7 +159,6 @@ pub(crate) struct Ready {
 
 impl Ready {
     /// Whether the source of `token` has something to read, or an error to tell.
-    #[cfg(test)]
     pub(crate) const fn is_readable(self, token: usize) -> bool {
         token < MOST_SOURCES && self.readable & (1 << token) != 0
     }

@@ -42,18 +42,32 @@ impl Kernel {
     #[cfg(test)]
     pub(super) const ALLOWS_FRAGMENTS: bool = false;
 
+    /// Whether a read that leaves a buffer empty has emptied the socket.
+    pub(super) const READS_ALL: bool = cfg!(target_os = "linux");
+
     /// Prepares a bound socket; this also asks for trains (GRO) where there are any.
     pub(super) fn new(socket: &Socket) -> io::Result<Self> {
         UdpSocketState::new(UdpSockRef::from(socket)).map(Self)
+    }
+
+    /// Whether the system cuts trains (GSO).
+    pub(super) fn segments(&self, _socket: &UdpSocket) -> bool {
+        self.0.max_gso_segments() > 1
+    }
+
+    /// Whether trains may arrive: they were asked for wherever there are any.
+    pub(super) fn coalesces(&self, _granted: bool) -> bool {
+        self.0.gro_segments() > 1
     }
 
     /// Sends the parts and says how many of them were taken; an error is the first part's.
     pub(super) fn send_many(
         &self,
         socket: &UdpSocket,
-        to: SocketAddr,
+        to: Option<SocketAddr>,
         parts: &[Part<'_>],
     ) -> io::Result<usize> {
+        let to = to.ok_or(ErrorKind::NotConnected)?;
         for (index, part) in parts.iter().enumerate() {
             let segment_size = part.segment.map(usize::from);
             let transmit =
@@ -121,8 +135,18 @@ pub(super) fn is_out_of_memberships(_error: &io::Error) -> bool {
 }
 
 /// Done by [`Kernel::new`].
-pub(super) fn set_gro(_socket: &Socket) -> io::Result<()> {
-    Ok(())
+pub(super) fn set_gro(_socket: &Socket) -> io::Result<bool> {
+    Ok(true)
+}
+
+/// Not offered.
+pub(super) fn set_busy_poll(_socket: &Socket, _micros: u32) -> io::Result<()> {
+    Err(ErrorKind::Unsupported.into())
+}
+
+/// Not offered.
+pub(super) fn run_on(_core: usize) -> io::Result<()> {
+    Err(ErrorKind::Unsupported.into())
 }
 
 /// Not offered.
@@ -179,6 +203,17 @@ pub(super) fn link(_name: &str) -> Option<Link> {
 /// The names of network interfaces without an address: not told here.
 pub(super) fn link_names() -> Vec<String> {
     Vec::new()
+}
+
+/// Whether a connected socket can send without being told where.
+pub(super) const SENDS_CONNECTED: bool = false;
+
+/// Whether [`wait_readable`] is there; otherwise sockets are in a poll from the start.
+pub(super) const SLEEPS_BY_NAME: bool = false;
+
+/// Not here.
+pub(super) fn wait_readable<S>(_sockets: [&S; 2], _timeout: Option<Duration>) -> io::Result<[bool; 2]> {
+    Err(ErrorKind::Unsupported.into())
 }
 
 /// A deadline that a poll's own timeout keeps, rounded up to a millisecond.

@@ -15,10 +15,7 @@ use std::net::SocketAddrV4;
 use std::net::SocketAddrV6;
 use std::os::fd::AsRawFd;
 use std::os::fd::BorrowedFd;
-use std::os::fd::FromRawFd;
-use std::os::fd::OwnedFd;
 use std::ptr;
-use std::time::Duration;
 
 use libc::c_int;
 
@@ -27,24 +24,30 @@ use super::parts::Part;
 use super::pool::Filled;
 use super::pool::ReceiveSlots;
 
+mod wait;
+
+pub(super) use wait::set_timer;
+pub(super) use wait::timer;
+pub(super) use wait::wait_readable;
+
 /// Room for the control messages asked for: a segment size and a drop count, 48 bytes, and some to spare.
 const CONTROL_BYTES: usize = 96;
 
 /// The place of the drop count in what `SO_MEMINFO` returns.
 const DROPS: usize = libc::SK_MEMINFO_DROPS as usize;
 
-/// Sends `parts`, the first 64 of them, with one system call and says how many of them were taken.
+/// Sends `parts`, the first 64 of them, to an address or where the socket is connected, with one system call and says how many of them were taken.
 ///
 /// # Errors
 ///
 /// What the system said of the first part; an error of a later one is met when that part comes first.
-pub(super) fn send_many(fd: BorrowedFd<'_>, to: SocketAddr, parts: &[Part<'_>]) -> io::Result<usize> {
-    let mut name = Name::encode(to);
-    let length = name.length();
+pub(super) fn send_many(fd: BorrowedFd<'_>, to: Option<SocketAddr>, parts: &[Part<'_>]) -> io::Result<usize> {
+    let mut name = to.map_or(Name::NONE, Name::encode);
+    let length = if to.is_some() { name.length() } else { 0 };
     if let [part] = parts
         && part.segment.is_none()
     {
-        return send_one(fd, &name, part.bytes);
+        return send_one(fd, (&name, length), part.bytes);
     }
     let mut iovecs = [const { MaybeUninit::uninit() }; MOST_PARTS];
     let mut controls = [const { MaybeUninit::uninit() }; MOST_PARTS];
@@ -71,11 +74,11 @@ pub(super) fn send_many(fd: BorrowedFd<'_>, to: SocketAddr, parts: &[Part<'_>]) 
 const FLAGS: c_int = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
 
 /// Sends a single datagram, without the headers that several need.
-fn send_one(fd: BorrowedFd<'_>, name: &Name, bytes: &[u8]) -> io::Result<usize> {
-    let to: *const libc::sockaddr = ptr::from_ref(name).cast();
-    // SAFETY: `bytes` and `name` are live for the call with the lengths given, and only read.
-    let sent =
-        unsafe { libc::sendto(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), FLAGS, to, name.length()) };
+fn send_one(fd: BorrowedFd<'_>, name: (&Name, libc::socklen_t), bytes: &[u8]) -> io::Result<usize> {
+    let (name, length) = name;
+    let to = if length == 0 { ptr::null() } else { ptr::from_ref(name).cast::<libc::sockaddr>() };
+    // SAFETY: `bytes` and `name` (if any) are live for the call with the lengths given, and only read.
+    let sent = unsafe { libc::sendto(fd.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), FLAGS, to, length) };
     counted(sent).map(|_| 1)
 }
 
@@ -164,27 +167,26 @@ pub(super) fn kernel_drops(fd: BorrowedFd<'_>) -> io::Result<u32> {
     counted(told as isize).map(|_| info[DROPS])
 }
 
-/// Asks for trains of equal datagrams in one buffer (`UDP_GRO`, Linux 5.0).
-pub(super) fn set_gro(fd: BorrowedFd<'_>) -> io::Result<()> {
-    set_option(fd, (libc::SOL_UDP, libc::UDP_GRO), &1)
+/// Sets a socket option whose value is an integer, named by its level and number.
+pub(super) fn set_integer(fd: BorrowedFd<'_>, option: (c_int, c_int), value: c_int) -> io::Result<()> {
+    set_option(fd, option, &value)
 }
 
-/// Asks for the drop count with each datagram queued after a drop (`SO_RXQ_OVFL`).
-pub(super) fn set_receive_overflow(fd: BorrowedFd<'_>) -> io::Result<()> {
-    set_option(fd, (libc::SOL_SOCKET, libc::SO_RXQ_OVFL), &1)
-}
-
-/// Asks to be told of datagrams that could not leave or arrive (`IP_RECVERR`); see [`drain_errors`].
-pub(super) fn set_receive_errors(fd: BorrowedFd<'_>, family_of: IpAddr) -> io::Result<()> {
-    let v4 = (libc::IPPROTO_IP, libc::IP_RECVERR);
-    set_option(fd, by_family(family_of, v4, (libc::IPPROTO_IPV6, libc::IPV6_RECVERR)), &1)
-}
-
-/// Sends without DF, and believes the interface's MTU rather than what an ICMP message claims.
-pub(super) fn allow_fragments(fd: BorrowedFd<'_>, family_of: IpAddr) -> io::Result<()> {
-    let v4 = (libc::IPPROTO_IP, libc::IP_MTU_DISCOVER);
-    let option = by_family(family_of, v4, (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER));
-    set_option(fd, option, &by_family(family_of, libc::IP_PMTUDISC_OMIT, libc::IPV6_PMTUDISC_OMIT))
+/// Lets the calling thread run on processor number `core` only.
+///
+/// # Errors
+///
+/// `InvalidInput` for a processor that this thread cannot have.
+pub(super) fn run_on(core: usize) -> io::Result<()> {
+    // SAFETY: the set consists of integers, for which zero is valid: no processor.
+    let mut set: libc::cpu_set_t = unsafe { MaybeUninit::zeroed().assume_init() };
+    if core >= libc::CPU_SETSIZE as usize {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    // SAFETY: the set has a bit for every number below CPU_SETSIZE.
+    unsafe { libc::CPU_SET(core, &mut set) };
+    // SAFETY: `set` is live for the call with the size given, and only read; 0 names the calling thread.
+    counted(unsafe { libc::sched_setaffinity(0, size_of_val(&set), &raw const set) } as isize).map(|_| ())
 }
 
 /// Joins `group` on an interface for what `source` alone sends to it.
@@ -210,7 +212,7 @@ fn source_group(group: IpAddr, source: IpAddr, index: u32) -> libc::group_source
     request
 }
 
-const fn by_family<T: Copy>(family_of: IpAddr, v4: T, v6: T) -> T {
+pub(super) const fn by_family<T: Copy>(family_of: IpAddr, v4: T, v6: T) -> T {
     if family_of.is_ipv4() { v4 } else { v6 }
 }
 
@@ -363,32 +365,11 @@ pub(super) fn link(fd: BorrowedFd<'_>, name: &str) -> io::Result<(c_int, usize)>
     Ok((c_int::from(flags), usize::try_from(mtu).unwrap_or(0)))
 }
 
-/// A timer that becomes readable when it fires, for a poll to wait on.
-pub(super) fn timer() -> io::Result<OwnedFd> {
-    // SAFETY: the call takes no pointer.
-    let fd = unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_NONBLOCK | libc::TFD_CLOEXEC) };
-    counted(fd as isize)?;
-    // SAFETY: the descriptor was just opened, and nobody else knows it.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
-/// Makes a timer fire once after `delay`, or never; either way it is not readable before that.
-pub(super) fn set_timer(fd: BorrowedFd<'_>, delay: Option<Duration>) -> io::Result<()> {
-    // Zero would mean never.
-    let delay = delay.map_or(Duration::ZERO, |delay| delay.max(Duration::from_nanos(1)));
-    let seconds = libc::time_t::try_from(delay.as_secs()).unwrap_or(libc::time_t::MAX);
-    let once = libc::timespec { tv_sec: seconds, tv_nsec: delay.subsec_nanos() as _ };
-    let never = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    let setting = libc::itimerspec { it_interval: never, it_value: once };
-    // SAFETY: `setting` is live for the call and only read; the old setting is not asked for.
-    counted(unsafe { libc::timerfd_settime(fd.as_raw_fd(), 0, &setting, ptr::null_mut()) } as isize)
-        .map(|_| ())
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::UdpSocket;
     use std::os::fd::AsFd;
+    use std::time::Duration;
 
     use super::*;
     use crate::io::Pool;
@@ -416,13 +397,35 @@ mod tests {
     }
 
     #[test]
+    fn a_connected_socket_needs_no_address() {
+        let (from, to) = pair();
+        let part = |byte: &'static [u8]| Part { bytes: byte, segment: None };
+        assert!(send_many(from.as_fd(), None, &[part(b"x")]).is_err(), "not connected yet");
+        from.connect(to.local_addr().unwrap()).unwrap();
+        assert_eq!(send_many(from.as_fd(), None, &[part(b"a")]).unwrap(), 1);
+        assert_eq!(send_many(from.as_fd(), None, &[part(b"b"), part(b"c")]).unwrap(), 2);
+        let came = receive(&to, &mut Pool::new(4, 64));
+        assert_eq!(came.into_iter().map(|(_, bytes)| bytes).collect::<Vec<_>>().concat(), b"abc");
+    }
+
+    #[test]
+    fn a_wait_tells_which_are_readable() {
+        let ((from, to), idle) = (pair(), pair().0);
+        let wait = |timeout| wait_readable([idle.as_fd(), to.as_fd()], timeout).unwrap();
+        assert_eq!(wait(Some(Duration::from_millis(1))), [false, false], "the time was up");
+        from.send_to(b"x", to.local_addr().unwrap()).unwrap();
+        assert_eq!(wait(None), [false, true]);
+        assert_eq!(wait(Some(Duration::ZERO)), [false, true], "it was not taken");
+    }
+
+    #[test]
     fn one_call_sends_no_more_than_64_parts() {
         let (from, to) = pair();
         let bytes: Vec<u8> = (0..100).collect();
         let parts: Vec<Part<'_>> = bytes.chunks(1).map(|bytes| Part { bytes, segment: None }).collect();
         let address = to.local_addr().unwrap();
-        assert_eq!(send_many(from.as_fd(), address, &parts).unwrap(), 64);
-        assert_eq!(send_many(from.as_fd(), address, &parts[..0]).unwrap(), 0);
+        assert_eq!(send_many(from.as_fd(), Some(address), &parts).unwrap(), 64);
+        assert_eq!(send_many(from.as_fd(), Some(address), &parts[..0]).unwrap(), 0);
         let mut pool = Pool::new(100, 100);
         let taken = receive(&to, &mut pool);
         assert_eq!(pool.filled(), 64);
@@ -434,13 +437,13 @@ mod tests {
     #[test]
     fn trains_and_single_datagrams_mix_in_one_call() {
         let (from, to) = pair();
-        set_gro(to.as_fd()).unwrap();
+        set_integer(to.as_fd(), (libc::SOL_UDP, libc::UDP_GRO), 1).unwrap();
         let bytes: Vec<u8> = (0..=255).collect();
         let part = |range: std::ops::Range<usize>, segment| Part { bytes: &bytes[range], segment };
         let parts =
             [part(0..100, Some(40)), part(100..130, None), part(130..131, None), part(131..256, Some(1))];
         let address = to.local_addr().unwrap();
-        assert_eq!(send_many(from.as_fd(), address, &parts[..3]).unwrap(), 3);
+        assert_eq!(send_many(from.as_fd(), Some(address), &parts[..3]).unwrap(), 3);
         let lengths: Vec<usize> =
             receive(&to, &mut Pool::new(8, 65_536)).iter().map(|(_, datagram)| datagram.len()).collect();
         assert_eq!(lengths, [40, 40, 20, 30, 1]);
@@ -476,7 +479,7 @@ mod tests {
     #[test]
     fn drops_are_told_at_once_and_with_the_next_datagram() {
         let (from, to) = pair();
-        set_receive_overflow(to.as_fd()).unwrap();
+        set_integer(to.as_fd(), (libc::SOL_SOCKET, libc::SO_RXQ_OVFL), 1).unwrap();
         socket2::SockRef::from(&to).set_recv_buffer_size(2_304).unwrap();
         let address = to.local_addr().unwrap();
         (0..100).for_each(|_| assert_eq!(from.send_to(&[1; 200], address).unwrap(), 200));
@@ -494,10 +497,10 @@ mod tests {
     fn error_reports_are_drained() {
         let (from, _) = pair();
         let closed = SocketAddr::from(([127, 0, 0, 77], 9));
-        set_receive_errors(from.as_fd(), closed.ip()).unwrap();
+        set_integer(from.as_fd(), (libc::IPPROTO_IP, libc::IP_RECVERR), 1).unwrap();
         let part = [Part { bytes: b"x", segment: None }];
-        assert_eq!(send_many(from.as_fd(), closed, &part).unwrap(), 1);
-        let told = send_many(from.as_fd(), closed, &part).unwrap_err();
+        assert_eq!(send_many(from.as_fd(), Some(closed), &part).unwrap(), 1);
+        let told = send_many(from.as_fd(), Some(closed), &part).unwrap_err();
         assert_eq!(told.kind(), io::ErrorKind::ConnectionRefused);
         assert_eq!((drain_errors(from.as_fd()), drain_errors(from.as_fd())), (1, 0));
     }
@@ -515,9 +518,12 @@ mod tests {
     #[test]
     fn a_closed_descriptor_or_wrong_kind_is_an_error_and_no_more() {
         let file = std::fs::File::open("/dev/null").unwrap();
-        assert!(send_many(file.as_fd(), "127.0.0.1:9".parse().unwrap(), &[Part::default()]).is_err());
+        assert!(send_many(file.as_fd(), "127.0.0.1:9".parse().ok(), &[Part::default()]).is_err());
         assert!(Pool::new(2, 10).refill(|slots| recv_many(file.as_fd(), slots)).is_err());
-        assert!(kernel_drops(file.as_fd()).is_err() && set_gro(file.as_fd()).is_err());
+        assert!(
+            kernel_drops(file.as_fd()).is_err()
+                && set_integer(file.as_fd(), (libc::SOL_UDP, libc::UDP_GRO), 1).is_err()
+        );
         assert!(set_timer(file.as_fd(), None).is_err());
         set_timer(timer().unwrap().as_fd(), Some(Duration::MAX)).unwrap();
     }

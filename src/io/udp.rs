@@ -4,9 +4,12 @@ use std::io;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 #[cfg(unix)]
+use std::os::fd::AsFd;
+#[cfg(unix)]
 use std::os::fd::AsRawFd;
+#[cfg(unix)]
+use std::os::fd::BorrowedFd;
 use std::sync::atomic::AtomicBool;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
@@ -21,9 +24,11 @@ use socket2::Socket;
 
 use super::backend;
 use super::backend::Kernel;
+use super::drops::DropCount;
 use super::errors::ErrorCounts;
 use super::errors::ErrorTable;
 use super::membership::Membership;
+use super::offload::Offload;
 use super::parts::MOST_PARTS;
 use super::parts::Part;
 use super::parts::Run;
@@ -41,34 +46,70 @@ pub(crate) struct UdpSocket {
     inner: mio::net::UdpSocket,
     kernel: Kernel,
     local: SocketAddr,
+    /// A socket connected to where most datagrams go.
+    lane: Option<Lane>,
     membership: Option<Membership>,
     asked_receive_buffer: usize,
     granted_receive_buffer: usize,
     /// Whether trains are left to the kernel to cut (GSO); off for good once it refused one.
     sends_trains: AtomicBool,
+    segmentation: Offload,
+    coalescing: Offload,
     drops: DropCount,
     send_errors: ErrorTable,
     receive_errors: ErrorTable,
 }
 
 impl UdpSocket {
-    /// Takes over a socket that is bound and has its options.
-    pub(super) fn new(socket: Socket, asked_receive_buffer: usize) -> io::Result<Self> {
+    /// Takes over a socket that is bound and has its options; `segmentation` is what was asked for both ways, and
+    /// `joined` whether the kernel has agreed to hand over trains.
+    pub(super) fn new(
+        socket: Socket,
+        asked_receive_buffer: usize,
+        (segmentation, joined): (bool, bool),
+    ) -> io::Result<Self> {
         let kernel = Kernel::new(&socket)?;
         let granted_receive_buffer = socket.recv_buffer_size()?;
         let inner = mio::net::UdpSocket::from_std(socket.into());
+        let sending = Offload::new(segmentation, kernel.segments(&inner));
+        let receiving =
+            if kernel.coalesces(joined) { Offload::On } else { Offload::new(segmentation, false) };
         Ok(Self {
             local: inner.local_addr()?,
             inner,
             kernel,
+            lane: None,
             membership: None,
             asked_receive_buffer,
             granted_receive_buffer,
-            sends_trains: AtomicBool::new(true),
+            sends_trains: AtomicBool::new(sending == Offload::On),
+            segmentation: sending,
+            coalescing: receiving,
             drops: DropCount::default(),
             send_errors: ErrorTable::default(),
             receive_errors: ErrorTable::default(),
         })
+    }
+
+    /// From now on, what goes to `to` leaves through `lane`, which is connected to it.
+    pub(super) fn set_lane(&mut self, lane: Self, to: SocketAddr) {
+        self.lane = Some(Lane { socket: lane.inner, to });
+    }
+
+    /// The socket that sends there, and the address to give it.
+    fn way_to(&self, to: SocketAddr) -> (&mio::net::UdpSocket, Option<SocketAddr>) {
+        match &self.lane {
+            Some(lane) if lane.to == to => (&lane.socket, None),
+            _ => (&self.inner, Some(to)),
+        }
+    }
+
+    pub(super) fn set_reuse_address(&self, yes: bool) -> io::Result<()> {
+        SockRef::from(&self.inner).set_reuse_address(yes)
+    }
+
+    pub(super) fn connect(&self, to: SocketAddr) -> io::Result<()> {
+        self.inner.connect(to)
     }
 
     /// The address it is bound to.
@@ -91,6 +132,27 @@ impl UdpSocket {
     #[must_use]
     pub(crate) const fn granted_receive_buffer(&self) -> usize {
         self.granted_receive_buffer
+    }
+
+    /// Whether the kernel cuts the trains that are sent.
+    #[must_use]
+    pub(crate) fn segmentation(&self) -> Offload {
+        match self.segmentation {
+            Offload::On if !self.sends_trains.load(Relaxed) => Offload::Refused,
+            told => told,
+        }
+    }
+
+    /// Whether the kernel hands over trains.
+    #[must_use]
+    pub(crate) const fn coalescing(&self) -> Offload {
+        self.coalescing
+    }
+
+    /// Whether the read that filled `pool` last found the socket's end: what comes after it makes a poll tell.
+    #[must_use]
+    pub(crate) const fn is_emptied(pool: &Pool) -> bool {
+        Kernel::READS_ALL && pool.had_room()
     }
 
     /// Sends one datagram.
@@ -116,12 +178,19 @@ impl UdpSocket {
         if !run.is_consistent() {
             return Err(ErrorKind::InvalidInput.into());
         }
+        let (socket, name) = self.way_to(to);
         let mut told = false;
         while !run.sizes.is_empty() {
-            let mut parts = [Part::default(); MOST_PARTS];
-            let count = run.gather(self.sends_trains.load(Relaxed), &mut parts);
-            let parts = &parts[..count];
-            let next = match self.kernel.send_many(&self.inner, to, parts) {
+            let (one, mut many);
+            let parts = if run.sizes.len() == 1 {
+                one = [Part { bytes: run.bytes, segment: None }];
+                &one[..]
+            } else {
+                many = [Part::default(); MOST_PARTS];
+                let count = run.gather(self.sends_trains.load(Relaxed), &mut many);
+                &many[..count]
+            };
+            let next = match self.kernel.send_many(socket, name, parts) {
                 Ok(sent) => Next::Skip(sent),
                 Err(error) => self.on_send_error(&error, &parts[0], to, told),
             };
@@ -148,7 +217,7 @@ impl UdpSocket {
         #[cfg(unix)]
         {
             let mut poll = mio::Poll::new()?;
-            let fd = self.inner.as_raw_fd();
+            let fd = self.lane.as_ref().map_or(&self.inner, |lane| &lane.socket).as_raw_fd();
             poll.registry().register(&mut SourceFd(&fd), Token(0), Interest::WRITABLE)?;
             match poll.poll(&mut mio::Events::with_capacity(1), Some(most)) {
                 Err(error) if error.kind() != ErrorKind::Interrupted => Err(error),
@@ -172,7 +241,7 @@ impl UdpSocket {
         }
         let refuses_train = part.segment.is_some() && backend::refuses_trains(error);
         if backend::is_hearsay(error) {
-            self.kernel.drain_errors(&self.inner);
+            self.kernel.drain_errors(self.way_to(to).0);
             if !told {
                 // It may be about an earlier datagram, and then these were not even tried. That nobody is there any
                 // more is no fault of this machine's.
@@ -282,6 +351,13 @@ impl UdpSocket {
     }
 }
 
+#[cfg(unix)]
+impl AsFd for UdpSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inner.as_fd()
+    }
+}
+
 impl Source for UdpSocket {
     fn register(&mut self, registry: &Registry, token: Token, interests: Interest) -> io::Result<()> {
         self.inner.register(registry, token, interests)
@@ -296,6 +372,13 @@ impl Source for UdpSocket {
     }
 }
 
+/// A socket that sends to one place only.
+#[derive(Debug)]
+struct Lane {
+    socket: mio::net::UdpSocket,
+    to: SocketAddr,
+}
+
 /// What a send does next.
 #[derive(Debug, Clone, Copy)]
 enum Next {
@@ -303,25 +386,6 @@ enum Next {
     Skip(usize),
     /// Tries the same datagrams again.
     Again,
-}
-
-/// A count that the system keeps modulo 2³², without the modulus.
-#[derive(Debug, Default)]
-struct DropCount(AtomicU64);
-
-impl DropCount {
-    /// Takes in what the system told; what is older than what is known changes nothing.
-    fn learn(&self, told: u32) {
-        let known = self.0.load(Relaxed);
-        let ahead = told.wrapping_sub(known as u32);
-        if ahead < 1 << 31 {
-            self.0.fetch_max(known + u64::from(ahead), Relaxed);
-        }
-    }
-
-    fn total(&self) -> u64 {
-        self.0.load(Relaxed)
-    }
 }
 
 /// Whether the system is out of memory for the moment, which passes: what has arrived is still there.

@@ -15,6 +15,9 @@ use crate::time::Time;
 /// are the most it should bear.
 const LONGEST_NAP: Duration = Duration::from_millis(1);
 
+/// The same while the publisher serves its own socket, holds nothing back and nobody loses anything: then only the end
+/// of its work is to be noticed, and a hold ends the nap.
+const CALM_NAP: Duration = Duration::from_millis(4);
 /// How long a driven publisher may rest when nothing is due at all.
 const LONGEST_REST: Duration = Duration::from_millis(100);
 /// The shortest nap: a wake-up takes about as long.
@@ -23,7 +26,14 @@ const SHORTEST_NAP: Duration = Duration::from_micros(50);
 /// Serves `core` until it is told to stop, or the session is over.
 pub(super) fn run(core: &Arc<Core>, mut poller: Poller, linger: Duration) {
     let mut tail = Tail::new(linger);
+    let _ = core.background.set(std::thread::current());
     while !core.stop.load(Ordering::Acquire) {
+        if core.is_attended(core.clock.now()) {
+            // Not on the socket: whatever comes there would wake this thread, on a core that the publisher needs.
+            let calm = if core.is_lossy() { LONGEST_NAP } else { CALM_NAP };
+            std::thread::park_timeout(tail.look_beside(core).unwrap_or(calm));
+            continue;
+        }
         let deadline = turn(core, &mut tail);
         if let Err(error) = poller.wait(deadline, &core.clock) {
             tracing::error!(%error, "the publisher's background thread cannot wait and ends");
@@ -34,9 +44,8 @@ pub(super) fn run(core: &Arc<Core>, mut poller: Poller, linger: Duration) {
 
 /// One turn: answers and heartbeats, then the tail of a burst. Gives when the next is due.
 fn turn(core: &Core, tail: &mut Tail) -> Option<Time> {
-    let mut engine = core.engine();
-    let now = core.clock.now();
-    let next = core.serve(&mut engine, now);
+    let (engine, now) = (core.engine(), core.clock.now());
+    let (engine, next) = core.serve(engine, now);
     drop(engine);
     let nap = tail.look(core).map(|nap| now + nap);
     next.into_iter().chain(nap).min()
@@ -112,6 +121,26 @@ impl Tail {
             return Some(self.nap);
         }
         None
+    }
+
+    /// One look while the publisher serves its own socket: there is nothing to look after but a hold, and the next one
+    /// raises the alert.
+    fn look_beside(&mut self, core: &Core) -> Option<Duration> {
+        if self.holds_nothing(core) {
+            core.alert.store(false, Ordering::SeqCst);
+            if self.holds_nothing(core) {
+                return None;
+            }
+            core.alert.store(true, Ordering::SeqCst);
+        }
+        self.look(core)
+    }
+
+    /// Whether nothing is held for sure: not while the publisher is at work on it.
+    fn holds_nothing(&mut self, core: &Core) -> bool {
+        let holds_nothing = core.ring.try_tail().is_some_and(|open| open.held().messages == 0);
+        self.seen = self.seen.filter(|_| !holds_nothing);
+        holds_nothing
     }
 
     /// Whether the publisher did something since the last look; sends what it left behind.

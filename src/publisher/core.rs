@@ -9,37 +9,35 @@ use std::sync::Arc;
 use std::sync::Condvar;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
+use std::sync::OnceLock;
 use std::sync::PoisonError;
+use std::sync::TryLockError;
+use std::thread::Thread;
 
 use crate::history::Open;
-use crate::history::Read;
-use crate::history::Repair;
 use crate::history::Ring;
 use crate::history::Stamp;
 use crate::history::charge;
 use crate::io::Clock;
-use crate::io::Pool;
 use crate::io::UdpSocket;
 use crate::io::Waker;
 use crate::offset::Offset;
 use crate::protocol::Destination;
 use crate::protocol::OPENING_BATCHES;
-use crate::protocol::RepairSent;
-use crate::protocol::Sender;
-use crate::protocol::Transmit;
+use crate::publisher::engine::Engine;
+use crate::publisher::engine::Transmitted;
 use crate::stats::PublisherStats;
 use crate::time::Time;
-use crate::wire::Datagram;
 use crate::wire::Flags;
 use crate::wire::ReceiverId;
 
-/// Times the socket is emptied into the pool in one turn: 64 datagrams each, or trains of them.
-const REFILLS: u32 = 8;
-/// Trains of repairs sent in one turn, so that whoever waits for the machine waits for milliseconds at most.
+/// Sends of repairs in one turn, so that whoever waits for the machine waits for milliseconds at most.
 const REPAIRS: u32 = 8;
 /// When to try again what the socket or a lock refused just now.
 const SOON: Duration = Duration::from_micros(100);
 
+/// So long after the publisher served its own socket the background thread leaves it to it.
+const ATTENDED: Duration = Duration::from_millis(2);
 /// How long to wait at a time for room in a full send buffer.
 const FULL: Duration = Duration::from_millis(1);
 
@@ -55,6 +53,12 @@ pub(super) struct Core {
     /// The background thread looks after the tail of a burst; otherwise it may sleep until a heartbeat is due.
     pub(super) alert: AtomicBool,
     pub(super) stop: AtomicBool,
+    /// The background thread, to end its nap.
+    pub(super) background: OnceLock<Thread>,
+    /// When a publisher that publishes served its own socket last, in nanoseconds of `clock`.
+    attended: AtomicU64,
+    /// Subscribers lost something lately.
+    lossy: AtomicBool,
     timestamps: bool,
     /// The session is in its opening; a thousand batches end it sooner.
     opening: AtomicBool,
@@ -67,96 +71,6 @@ pub(super) struct Core {
     served: Condvar,
 }
 
-/// The machine, and the buffers that serve it. Belongs to the background thread, and to whoever waits for it.
-#[derive(Debug)]
-pub(super) struct Engine {
-    pub(super) sender: Sender,
-    pool: Pool,
-    repair: Repair,
-    undecodable: u64,
-}
-
-impl Engine {
-    pub(super) fn new(sender: Sender) -> Self {
-        Self { sender, pool: Pool::new(8, 65_536), repair: Repair::new(), undecodable: 0 }
-    }
-
-    /// Takes in what came, so much of it at a time that heartbeats keep their time; whether there may be more.
-    fn receive(&mut self, core: &Core, now: Time) -> bool {
-        for _ in 0..REFILLS {
-            match core.socket.receive(&mut self.pool) {
-                Ok(0) => return false,
-                Ok(_) => self.hand_in(core, now),
-                Err(error) => {
-                    tracing::warn!(%error, "receiving from subscribers");
-                    return true;
-                }
-            }
-        }
-        true
-    }
-
-    fn hand_in(&mut self, core: &Core, now: Time) {
-        while let Some(span) = self.pool.next_datagram() {
-            match Datagram::decode(self.pool.bytes(span)) {
-                Ok(datagram) => {
-                    self.sender.handle_datagram(now, self.pool.from(span), &datagram, &core.ring);
-                }
-                Err(_) => self.undecodable += 1,
-            }
-        }
-    }
-
-    /// Sends what the machine wants sent, so many repairs at a time.
-    fn transmit(&mut self, core: &Core) -> Transmitted {
-        let mut repairs = 0;
-        loop {
-            let now = core.clock.now();
-            let Some(transmit) = self.sender.peek_transmit(now, &core.ring) else { return Transmitted::All };
-            let repair = match transmit {
-                Transmit::Datagram { to, bytes } => {
-                    if core.socket.send(core.address(to), bytes).is_err() {
-                        return Transmitted::Refused;
-                    }
-                    None
-                }
-                Transmit::Repair { .. } if repairs == REPAIRS => return Transmitted::Part,
-                Transmit::Repair { to, range } => match core.ring.read(range, &mut self.repair) {
-                    Read::Copied => match self.send_repair(core, to) {
-                        Some(sent) => Some(sent),
-                        None => return Transmitted::Refused,
-                    },
-                    Read::Gone { oldest } => {
-                        self.sender.refused(oldest);
-                        continue;
-                    }
-                    Read::Busy | Read::Unsent => return Transmitted::Refused,
-                },
-            };
-            repairs += u32::from(repair.is_some());
-            self.sender.sent(now, repair);
-        }
-    }
-
-    /// Sends the batches that were read, as far as the socket takes them.
-    fn send_repair(&self, core: &Core, to: Destination) -> Option<RepairSent> {
-        let (bytes, sizes) = (self.repair.bytes(), self.repair.sizes());
-        let sent = core.socket.send_batches(core.address(to), bytes, sizes).ok()?;
-        let length = sizes.get(..sent)?.iter().map(|size| usize::from(*size)).sum();
-        Some(RepairSent { covers: self.repair.covers_first(sent), bytes: length })
-    }
-}
-
-/// How far the machine's wishes were fulfilled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Transmitted {
-    All,
-    /// Enough for one turn; more wants to be sent at once.
-    Part,
-    /// The socket, or a lock, refused for now.
-    Refused,
-}
-
 impl Core {
     pub(super) fn new(parts: Parts, engine: Engine) -> Self {
         Self {
@@ -167,6 +81,9 @@ impl Core {
             waker: parts.waker,
             alert: AtomicBool::new(false),
             stop: AtomicBool::new(false),
+            background: OnceLock::new(),
+            attended: AtomicU64::new(0),
+            lossy: AtomicBool::new(false),
             timestamps: parts.timestamps,
             opening: AtomicBool::new(true),
             unbound: AtomicBool::new(false),
@@ -181,31 +98,109 @@ impl Core {
         self.engine.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes in what came, does what is due, sends what is to be sent; gives when to do so again.
-    pub(super) fn serve(&self, engine: &mut Engine, now: Time) -> Option<Time> {
+    /// Takes in what came, does what is due, sends what is to be sent; gives when to do so again. Repairs leave while
+    /// the machine is free for others.
+    pub(super) fn serve<'a>(
+        &'a self,
+        mut engine: MutexGuard<'a, Engine>,
+        now: Time,
+    ) -> (MutexGuard<'a, Engine>, Option<Time>) {
         let has_more = engine.receive(self, now);
         engine.sender.handle_timeout(now, &self.ring);
         self.limit.store(engine.sender.limit().unwrap_or(u64::MAX), Ordering::Relaxed);
-        let transmitted = engine.transmit(self);
+        let (engine, transmitted) = self.transmit(engine);
         self.opening.store(engine.sender.opening(now, &self.ring), Ordering::Relaxed);
-        self.served.notify_all();
+        if engine.waiting > 0 {
+            self.served.notify_all();
+        }
         let again = match transmitted {
             Transmitted::Part => Some(now),
             Transmitted::Refused => Some(now + SOON),
             Transmitted::All => has_more.then_some(now),
         };
-        engine.sender.next_timeout().into_iter().chain(again).min()
+        let next = engine.sender.next_timeout().into_iter().chain(again).min();
+        (engine, next)
+    }
+
+    /// Sends what the machine wants sent, so many repairs at a time.
+    fn transmit<'a>(&'a self, mut engine: MutexGuard<'a, Engine>) -> (MutexGuard<'a, Engine>, Transmitted) {
+        let Some(mut parcel) = engine.parcel.take() else {
+            // Another thread is posting one, and goes on with what there is now.
+            return (engine, Transmitted::All);
+        };
+        let mut transmitted = Transmitted::Part;
+        for _ in 0..REPAIRS {
+            let gathered = engine.gather(self, &mut parcel);
+            if parcel.is_empty() {
+                transmitted = gathered;
+                break;
+            }
+            drop(engine);
+            let is_posted = parcel.post(self);
+            engine = self.engine();
+            // Whoever had the machine meanwhile may have left more to gather.
+            if !is_posted || gathered == Transmitted::Refused {
+                transmitted = Transmitted::Refused;
+                break;
+            }
+        }
+        engine.parcel = Some(parcel);
+        (engine, transmitted)
+    }
+
+    /// A publisher that is at work serves its own socket, unless another thread is just doing so; gives when that is
+    /// wanted again, and how many NAKs came so far.
+    pub(super) fn attend(&self, now: Time) -> (Option<Time>, u64) {
+        self.attended.store(now.0, Ordering::Relaxed);
+        let engine = match self.engine.try_lock() {
+            Ok(engine) => engine,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return (None, 0),
+        };
+        let (engine, next) = self.serve(engine, now);
+        (next, engine.sender.stats().naks)
+    }
+
+    pub(super) fn set_lossy(&self, lossy: bool) {
+        self.lossy.store(lossy, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_lossy(&self) -> bool {
+        self.lossy.load(Ordering::Relaxed)
+    }
+
+    /// Whether the publisher serves its own socket these days, so that nobody else has to wake up for it.
+    pub(super) fn is_attended(&self, now: Time) -> bool {
+        let at = self.attended.load(Ordering::Relaxed);
+        at != 0 && now.since(Time(at)) < ATTENDED
+    }
+
+    /// The publisher goes on serving its own socket.
+    pub(super) fn stay_attended(&self, now: Time) {
+        self.attended.store(now.0, Ordering::Relaxed);
+    }
+
+    /// The publisher sleeps, and leaves its socket to the background thread.
+    pub(super) fn hand_over(&self) {
+        if self.attended.swap(0, Ordering::Relaxed) != 0
+            && let Some(background) = self.background.get()
+        {
+            background.unpark();
+        }
     }
 
     /// Waits until the machine was served, by whichever thread, or until `deadline`.
     pub(super) fn wait_served<'a>(
         &self,
-        engine: MutexGuard<'a, Engine>,
+        mut engine: MutexGuard<'a, Engine>,
         deadline: Time,
         now: Time,
     ) -> MutexGuard<'a, Engine> {
+        engine.waiting += 1;
         let waited = self.served.wait_timeout(engine, deadline.since(now));
-        waited.unwrap_or_else(PoisonError::into_inner).0
+        let mut engine = waited.unwrap_or_else(PoisonError::into_inner).0;
+        engine.waiting -= 1;
+        engine
     }
 
     /// What a batch that is sealed now bears.
@@ -278,9 +273,14 @@ impl Core {
         }
     }
 
+    /// Ends the background thread's wait or nap, and leaves the socket to it.
     pub(super) fn wake(&self) {
+        self.attended.store(0, Ordering::Relaxed);
         if let Err(error) = self.waker.wake() {
             tracing::warn!(%error, "waking the publisher's background thread");
+        }
+        if let Some(background) = self.background.get() {
+            background.unpark();
         }
     }
 
@@ -302,10 +302,11 @@ impl Core {
             undecodable: engine.undecodable,
             send_errors: self.socket.send_errors().total(),
             kernel_drops: self.socket.kernel_drops(),
+            segmentation: self.socket.segmentation(),
         }
     }
 
-    const fn address(&self, to: Destination) -> SocketAddr {
+    pub(super) const fn address(&self, to: Destination) -> SocketAddr {
         match to {
             Destination::Group => self.group,
             Destination::Peer(address) => address,

@@ -1,9 +1,12 @@
 //! Publishing: messages in, datagrams out, and everything sent kept for whoever missed it.
 
+mod attention;
 mod background;
 mod claim;
 mod core;
+mod engine;
 mod open;
+mod parcel;
 mod path;
 mod shared;
 
@@ -24,7 +27,7 @@ use crate::event::PublisherEvent;
 use crate::history::Ring;
 use crate::offset::Offset;
 use crate::publisher::core::Core;
-use crate::publisher::core::Engine;
+use crate::publisher::engine::Engine;
 use crate::publisher::path::Path;
 use crate::publisher::path::Wait;
 use crate::stats::PublisherStats;
@@ -118,6 +121,7 @@ impl Publisher {
     /// [`PublishError::DoesNotFitDatagram`] for more than a datagram takes, and those of `publish`.
     pub fn claim(&mut self, topic: &[u8], len: usize) -> Result<Claim<'_>, PublishError> {
         self.path.check(topic, len)?;
+        self.path.attend(&self.core);
         let most = self.path.room_beside(topic);
         if len > most {
             return Err(PublishError::DoesNotFitDatagram { bytes: len, most });
@@ -255,6 +259,7 @@ impl Publisher {
 
     /// Waits until `done`, looking whenever the machine was served; whether it came true before `deadline`.
     fn wait_until(&mut self, deadline: Time, done: impl Fn(&Engine, &Ring) -> bool) -> bool {
+        let spin_until = self.core.clock.now() + self.path.waiting.spin(Duration::ZERO);
         loop {
             let engine = self.core.engine();
             if done(&engine, &self.core.ring) {
@@ -264,13 +269,21 @@ impl Publisher {
             if now >= deadline {
                 return false;
             }
-            let Some(driven) = &mut self.path.driven else {
-                drop(self.core.wait_served(engine, deadline, now));
-                continue;
-            };
-            drop(engine);
-            let next = driven.turn(&self.core).min(deadline);
-            driven.wait(next, &self.core);
+            let spins = now < spin_until;
+            match &mut self.path.driven {
+                None if spins => {
+                    self.core.stay_attended(now);
+                    drop(self.core.serve(engine, now));
+                }
+                None => drop(self.core.wait_served(engine, deadline, now)),
+                Some(driven) => {
+                    drop(engine);
+                    let next = driven.turn(&self.core).min(deadline);
+                    if !spins {
+                        driven.wait(next, &self.core);
+                    }
+                }
+            }
         }
     }
 

@@ -1,7 +1,9 @@
 //! Opening a publisher: settings checked, sockets bound, pages touched, the thread started.
 
-use core::time::Duration;
+use std::io::ErrorKind;
 use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::thread::JoinHandle;
 
 use crate::config::LONGEST_MESSAGE;
 use crate::config::Policy;
@@ -14,7 +16,9 @@ use crate::io::Clock;
 use crate::io::Interface;
 use crate::io::Poller;
 use crate::io::PublisherSocket;
+use crate::io::SocketOptions;
 use crate::io::UdpSocket;
+use crate::io::run_on;
 use crate::protocol::FlowPolicy;
 use crate::protocol::Sender;
 use crate::protocol::SenderSettings;
@@ -22,8 +26,8 @@ use crate::publisher::Publisher;
 use crate::publisher::background;
 use crate::publisher::background::Driven;
 use crate::publisher::core::Core;
-use crate::publisher::core::Engine;
 use crate::publisher::core::Parts;
+use crate::publisher::engine::Engine;
 use crate::publisher::path::Path;
 use crate::wire::SessionId;
 
@@ -39,6 +43,10 @@ impl PublisherBuilder {
     /// [`Error`] names the setting, the interface or the port, and what to do about it.
     pub fn open(self) -> Result<Publisher, Error> {
         let endpoint = self.check()?;
+        if let (Some(core), true) = (self.background_core, self.driven) {
+            let wanted = "a driven publisher has no background thread; leave one of the two out".to_owned();
+            return Err(Error::Setting { setting: "background_core", value: core as u64, wanted });
+        }
         let interface = Interface::find(endpoint.interface.as_deref(), endpoint.address.ip())?;
         self.check_datagram(&interface)?;
         let mut socket = UdpSocket::publisher(&PublisherSocket {
@@ -47,7 +55,11 @@ impl PublisherBuilder {
             ttl: endpoint.ttl,
             multicast_loop: true,
             send_buffer: self.send_buffer,
-            receive_buffer: self.receive_buffer,
+            options: SocketOptions {
+                receive_buffer: self.receive_buffer,
+                busy_poll: self.tuning.busy_poll,
+                segmentation: self.tuning.segmentation,
+            },
         })?;
         let mut poller = Poller::new().map_err(Error::system("opening a poll"))?;
         poller.add(&mut socket, 0).map_err(Error::system("polling the socket"))?;
@@ -68,9 +80,28 @@ impl PublisherBuilder {
         let core = Arc::new(Core::new(parts, engine));
         let (driven, thread) = if self.driven { (Some(poller), None) } else { (None, Some(poller)) };
         let driven = driven.map(|poller| Driven::new(poller, self.linger));
-        let thread = thread.map(|poller| start(&core, poller, self.linger)).transpose()?;
-        let path = Path::new(writer, self.linger, longest, driven);
+        let thread = thread.map(|poller| self.start(&core, poller)).transpose()?;
+        let path = Path::new(writer, (self.linger, self.tuning.wait), longest, driven);
         Ok(Publisher { core, path, thread, session, ended: None })
+    }
+
+    /// Starts the background thread, on its processor if it is to have one.
+    fn start(&self, core: &Arc<Core>, poller: Poller) -> Result<JoinHandle<()>, Error> {
+        let (core, linger, pin) = (Arc::clone(core), self.linger, self.background_core);
+        let (told, pinned) = sync_channel(1);
+        let thread = std::thread::Builder::new().name("nakcast-publisher".into());
+        let work = move || {
+            let set = pin.map_or(Ok(()), run_on);
+            let is_pinned = set.is_ok();
+            if told.send(set).is_ok() && is_pinned {
+                background::run(&core, poller, linger);
+            }
+        };
+        let thread = thread.spawn(work).map_err(Error::system("starting a thread"))?;
+        match (pinned.recv(), pin) {
+            (Ok(Err(error)), Some(core)) => Err(pin_error(core, error)),
+            _ => Ok(thread),
+        }
     }
 
     fn check_datagram(&self, interface: &Interface) -> Result<(), Error> {
@@ -97,10 +128,16 @@ impl PublisherBuilder {
     }
 }
 
-fn start(core: &Arc<Core>, poller: Poller, linger: Duration) -> Result<std::thread::JoinHandle<()>, Error> {
-    let core = Arc::clone(core);
-    let thread = std::thread::Builder::new().name("nakcast-publisher".into());
-    thread.spawn(move || background::run(&core, poller, linger)).map_err(Error::system("starting a thread"))
+/// What a pin that failed comes to.
+fn pin_error(core: usize, error: std::io::Error) -> Error {
+    let wanted = match error.kind() {
+        ErrorKind::InvalidInput => {
+            "no processor of that number is there for this process; `taskset -pc $$` lists those that are"
+        }
+        ErrorKind::Unsupported => "only Linux pins threads to a processor; leave it out",
+        _ => return Error::System { doing: "pinning the background thread to a processor", error },
+    };
+    Error::Setting { setting: "background_core", value: core as u64, wanted: wanted.to_owned() }
 }
 
 /// 64 bits that nobody can guess, from the operating system.

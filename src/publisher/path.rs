@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use crate::config::Wait as Waiting;
 use crate::error::PublishError;
 use crate::history::Open;
 use crate::history::Writer;
@@ -9,6 +10,7 @@ use crate::offset::Offset;
 use crate::protocol::Leave;
 use crate::protocol::Linger;
 use crate::protocol::Look;
+use crate::publisher::attention::Attention;
 use crate::publisher::background::Driven;
 use crate::publisher::core::Core;
 use crate::publisher::core::Sending;
@@ -40,6 +42,9 @@ pub(super) struct Departure {
     linger: Linger,
     /// Sealed batches wait for the window.
     blocked: bool,
+    /// The offset at which a hold looks at the time again.
+    look_at: Offset,
+    attention: Attention,
 }
 
 impl Departure {
@@ -49,13 +54,22 @@ impl Departure {
         self.blocked = core.send_unsent(open) != Sending::Done;
         // The next message is the first again: it goes the slow way, where it is decided how it leaves.
         open.set_limit(0);
-        self.linger.on_sent(core.clock.now());
+        self.on_sent(core.clock.now());
+    }
+
+    const fn on_sent(&mut self, now: Time) {
+        self.linger.on_sent(now);
+        self.attention.on_sent(now);
     }
 
     /// Lets the message that was just placed go, alone or with those that follow.
     pub(super) fn leave(&mut self, core: &Core, open: &mut Open<'_>, leave: Leave) {
         if leave == Leave::Alone {
             self.send(core, open, false);
+            // What the window or the socket held back has nobody else to look after it.
+            if self.attention.is_active() && !self.blocked {
+                return;
+            }
         }
         core.raise_alert();
     }
@@ -71,14 +85,26 @@ pub(super) struct Path {
     longest: usize,
     /// The single-threaded form's own turns.
     pub(super) driven: Option<Driven>,
+    /// Whether to sleep while there is nothing to do but wait.
+    pub(super) waiting: Waiting,
     pub(super) finished: bool,
 }
 
 impl Path {
-    pub(super) fn new(writer: Writer, linger: Duration, longest: usize, driven: Option<Driven>) -> Self {
+    pub(super) fn new(
+        writer: Writer,
+        (linger, waiting): (Duration, Waiting),
+        longest: usize,
+        driven: Option<Driven>,
+    ) -> Self {
         let room = writer.ring().batch_room() - FRAME_BYTES;
-        let departure = Departure { linger: Linger::new(linger), blocked: false };
-        let mut path = Self { writer, departure, room, longest, driven, finished: false };
+        let departure = Departure {
+            linger: Linger::new(linger),
+            blocked: false,
+            look_at: Offset::ZERO,
+            attention: Attention::new(),
+        };
+        let mut path = Self { writer, departure, room, longest, driven, waiting, finished: false };
         path.writer.open().set_limit(0);
         path
     }
@@ -101,12 +127,19 @@ impl Path {
         wait: Wait,
     ) -> Result<Offset, PublishError> {
         self.check(topic, payload.len())?;
-        if topic.len() + payload.len() > self.room {
-            return self.publish_fragments(core, (topic, payload), wait);
-        }
-        let (offset, leave) = self.place(core, (FrameFlags::WHOLE, topic, payload), wait)?;
+        let (offset, leave) = if topic.len() + payload.len() > self.room {
+            self.place_fragments(core, (topic, payload), wait)?
+        } else {
+            self.place(core, (FrameFlags::WHOLE, topic, payload), wait)?
+        };
         self.leave(core, leave);
+        self.attend(core);
         Ok(offset)
+    }
+
+    /// Answers subscribers, if it is time.
+    pub(super) fn attend(&mut self, core: &Core) {
+        self.departure.attention.attend(core);
     }
 
     pub(super) fn check(&self, topic: &[u8], payload: usize) -> Result<(), PublishError> {
@@ -128,12 +161,12 @@ impl Path {
     }
 
     /// A message of several fragments: each takes an offset and, but for the last, fills a datagram.
-    fn publish_fragments(
+    fn place_fragments(
         &mut self,
         core: &Core,
         (topic, payload): (&[u8], &[u8]),
         wait: Wait,
-    ) -> Result<Offset, PublishError> {
+    ) -> Result<(Offset, Leave), PublishError> {
         if wait == Wait::Never && !self.has_window_for(core, payload.len()) {
             return Err(PublishError::WouldBlock);
         }
@@ -147,8 +180,7 @@ impl Path {
             leave = if next == Leave::Alone { next } else { leave };
             rest = after;
         }
-        self.leave(core, leave);
-        Ok(first)
+        Ok((first, leave))
     }
 
     fn has_window_for(&self, core: &Core, payload: usize) -> bool {
@@ -182,27 +214,32 @@ impl Path {
             }
             let mut open = self.writer.open();
             let held = open.held();
+            let is_full = held.messages > 0 && open.is_full_for(need);
+            if is_full {
+                open.seal(core.stamp(), true);
+                let messages = self.departure.look_at.since(held.end);
+                if messages > 0 && open.has_room() {
+                    open.set_limit(soft_limit(open.open_bytes(), need, messages));
+                    return Ok(Leave::Hold { messages });
+                }
+            }
             let now = core.clock.now();
             if held.messages == 0 {
                 if !open.has_room() {
                     open.next_train();
                 }
                 let leave = self.departure.linger.on_first(now);
+                self.departure.attention.on_first(now);
                 let held_on = matches!(leave, Leave::Hold { .. });
-                open.set_limit(if held_on {
-                    soft_limit(open.open_bytes(), need, self.departure.linger.stride())
-                } else {
-                    usize::MAX
-                });
+                let messages = if held_on { self.departure.linger.stride() } else { u64::MAX };
+                self.departure.look_at = held.end.plus(messages);
+                open.set_limit(soft_limit(open.open_bytes(), need, messages));
                 return Ok(leave);
-            }
-            let is_full = open.is_full_for(need);
-            if is_full {
-                open.seal(core.stamp(), true);
             }
             let look =
                 if open.has_room() { self.departure.linger.look(now, held.messages) } else { Look::Flush };
             if let Look::HoldOn { messages } = look {
+                self.departure.look_at = held.end.plus(messages);
                 open.set_limit(soft_limit(open.open_bytes(), need, messages));
                 return Ok(Leave::Hold { messages });
             }
@@ -211,7 +248,10 @@ impl Path {
     }
 
     fn leave(&mut self, core: &Core, leave: Leave) {
-        self.departure.leave(core, &mut self.writer.open(), leave);
+        match leave {
+            Leave::Alone => self.departure.leave(core, &mut self.writer.open(), leave),
+            Leave::Hold { .. } => core.raise_alert(),
+        }
     }
 
     /// Sends everything that waits, once the window admits it.
@@ -248,7 +288,7 @@ impl Path {
                 drop(open);
                 self.departure.blocked = false;
                 core.engine().sender.set_held(now, false);
-                self.departure.linger.on_sent(now);
+                self.departure.on_sent(now);
                 return Ok(());
             }
             drop(open);
@@ -260,9 +300,11 @@ impl Path {
             if is_over {
                 return Err(PublishError::WouldBlock);
             }
-            let spins = wait == Wait::Never || now.since(started) < SPIN;
+            let waited = now.since(started);
+            let spins = wait == Wait::Never || waited < self.waiting.spin(SPIN);
             match sending {
                 Sending::SocketFull if wait == Wait::Never => return Err(PublishError::WouldBlock),
+                Sending::SocketFull if waited < self.waiting.spin(Duration::ZERO) => core::hint::spin_loop(),
                 Sending::SocketFull => core.wait_for_socket(),
                 _ => self.serve_held(core, now, spins),
             }
@@ -274,15 +316,17 @@ impl Path {
     fn serve_held(&mut self, core: &Core, now: Time, spin: bool) {
         let mut engine = core.engine();
         engine.sender.set_held(now, true);
-        let next = core.serve(&mut engine, now);
+        let (engine, next) = core.serve(engine, now);
         let deadline = next.unwrap_or(now + DOZE).min(now + DOZE);
         if spin {
             drop(engine);
+            core.stay_attended(now);
             core::hint::spin_loop();
         } else if let Some(driven) = &mut self.driven {
             drop(engine);
             driven.wait(deadline, core);
         } else {
+            core.hand_over();
             drop(core.wait_served(engine, deadline, now));
         }
     }

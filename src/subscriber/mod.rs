@@ -1,30 +1,29 @@
 //! Subscribing: datagrams in, messages out, and every gap asked for.
 
 mod open;
+mod path;
 mod socket;
+mod waiting;
 
 use core::fmt;
 use core::time::Duration;
-#[cfg(unix)]
-use std::os::fd::AsFd;
-#[cfg(unix)]
-use std::os::fd::AsRawFd;
-#[cfg(unix)]
-use std::os::fd::BorrowedFd;
-#[cfg(unix)]
-use std::os::fd::RawFd;
 
 use crate::config::SubscriberBuilder;
+use crate::config::Wait;
 use crate::error::Error;
 use crate::event::Event;
 use crate::event::Message;
 use crate::io::Clock;
+use crate::protocol::Found;
 use crate::protocol::SourceKey;
 use crate::protocol::Step;
 use crate::protocol::Subscription;
+use crate::protocol::Whole;
 use crate::stats::SourceSnapshot;
 use crate::stats::SubscriberStats;
+use crate::subscriber::path::Turn;
 use crate::subscriber::socket::Inlet;
+use crate::subscriber::waiting::Patience;
 use crate::time::Time;
 use crate::wire::ReceiverId;
 use crate::wire::SessionId;
@@ -64,19 +63,11 @@ pub struct Subscriber {
     /// The time of the last look at the sockets: a clock is read once for many datagrams.
     now: Time,
     receiver: ReceiverId,
-}
-
-/// How often a call goes back to the sockets before it returns or looks at its timers.
-const REFILLS: u32 = 32;
-
-/// What came of one call for more.
-enum Turn {
-    /// Something for the user.
-    Step(Step),
-    /// Nothing so far, but the sockets may have more.
-    Busy,
-    /// Nothing, and the sockets are empty.
-    Dry,
+    wait: Wait,
+    /// It looks again at once when there is nothing, so a look may leave something aside.
+    glances: bool,
+    /// Refills since the timers were looked after.
+    refills: u32,
 }
 
 impl Subscriber {
@@ -99,12 +90,21 @@ impl Subscriber {
     /// # Errors
     ///
     /// [`Error::System`] when the system refuses to wait or receive.
+    #[inline]
     pub fn recv(&mut self) -> Result<Event<'_>, Error> {
+        match self.subscription.step_whole(self.inlet.current()) {
+            Some(found) => Ok(Event::Message(self.message(&found))),
+            None => self.recv_slowly(),
+        }
+    }
+
+    fn recv_slowly(&mut self) -> Result<Event<'_>, Error> {
+        let mut patience = Patience::default();
         let step = loop {
             match self.turn(&mut 0)? {
                 Turn::Step(step) => break step,
                 Turn::Busy => {}
-                Turn::Dry => self.wait(None)?,
+                Turn::Dry => self.wait(&mut patience, None)?,
             }
         };
         Ok(self.view(step))
@@ -115,14 +115,24 @@ impl Subscriber {
     /// # Errors
     ///
     /// As [`recv`](Self::recv).
+    #[inline]
     pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Option<Event<'_>>, Error> {
-        let deadline = self.clock.now() + timeout;
+        match self.subscription.step_whole(self.inlet.current()) {
+            Some(found) => Ok(Some(Event::Message(self.message(&found)))),
+            None => self.recv_slowly_for(timeout),
+        }
+    }
+
+    fn recv_slowly_for(&mut self, timeout: Duration) -> Result<Option<Event<'_>>, Error> {
+        let (mut patience, deadline) = (Patience::default(), self.clock.now() + timeout);
         let step = loop {
             match self.turn(&mut 0)? {
                 Turn::Step(step) => break step,
-                _ if self.now >= deadline => return Ok(None),
-                Turn::Busy => {}
-                Turn::Dry => self.wait(Some(deadline))?,
+                Turn::Busy if self.now < deadline => {}
+                Turn::Dry if self.now < deadline || !self.inlet.is_surely_empty() => {
+                    self.wait(&mut patience, Some(deadline))?;
+                }
+                _ => return Ok(None),
             }
         };
         Ok(Some(self.view(step)))
@@ -130,13 +140,14 @@ impl Subscriber {
 
     /// The next event, if there is one now.
     ///
-    /// For event loops: call it until `None`, then wait for the descriptor ([`AsFd`]) to be readable, which it also is
+    /// For event loops: call it until `None`, then wait for the descriptor ([`AsFd`](std::os::fd::AsFd)) to be readable, which it also is
     /// when a timer of the protocol is due.
     ///
     /// # Errors
     ///
     /// As [`recv`](Self::recv).
     pub fn try_recv(&mut self) -> Result<Option<Event<'_>>, Error> {
+        self.look_anew();
         match self.turn(&mut 0)? {
             Turn::Step(step) => return Ok(Some(self.view(step))),
             turn => self.arm(turn)?,
@@ -152,8 +163,10 @@ impl Subscriber {
     ///
     /// As [`recv`](Self::recv).
     pub fn poll(&mut self, mut each: impl FnMut(Event<'_>)) -> Result<usize, Error> {
+        self.look_anew();
         let (mut count, mut refills) = (0, 0);
         loop {
+            count += self.hand_on(&mut each);
             match self.turn(&mut refills)? {
                 Turn::Step(step) => each(self.view(step)),
                 turn => {
@@ -163,6 +176,52 @@ impl Subscriber {
             }
             count += 1;
         }
+    }
+
+    /// Waits until there is something, for `timeout` at most, and hands on all of it, or as much as a few dozen system
+    /// calls bring; gives how many events that were. The cheapest way to receive for who may sleep.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    pub fn poll_timeout(
+        &mut self,
+        timeout: Duration,
+        mut each: impl FnMut(Event<'_>),
+    ) -> Result<usize, Error> {
+        let (mut count, mut refills) = (self.hand_on(&mut each), 0);
+        let (mut patience, mut deadline) = (Patience::default(), None);
+        loop {
+            let turn = self.turn(&mut refills)?;
+            if let Turn::Step(step) = turn {
+                each(self.view(step));
+                count += 1 + self.hand_on(&mut each);
+                continue;
+            }
+            let deadline = *deadline.get_or_insert_with(|| self.now + timeout);
+            match turn {
+                _ if count > 0 => return Ok(count),
+                Turn::Dry if self.now < deadline || !self.inlet.is_surely_empty() => {
+                    self.wait(&mut patience, Some(deadline))?;
+                }
+                Turn::Busy if self.now < deadline => {}
+                _ => return Ok(0),
+            }
+            refills = 0;
+        }
+    }
+
+    /// The short way of a batch whose messages need no decision each.
+    #[inline]
+    fn hand_on(&mut self, each: &mut impl FnMut(Event<'_>)) -> usize {
+        let Some(run) = self.subscription.run(self.inlet.current()) else { return 0 };
+        let (session, timestamp) = (run.session(), run.timestamp());
+        let mut count = 0;
+        for Whole { offset, topic, payload } in run {
+            each(Event::Message(Message { session, offset, offsets: 1, topic, payload, timestamp }));
+            count += 1;
+        }
+        count
     }
 
     /// How long until the protocol wants to be called although nothing came; `None` while it knows no source.
@@ -214,108 +273,10 @@ impl Subscriber {
         self.receiver
     }
 
-    /// The receive path: a step from what is here, else datagrams one by one, else more from the sockets.
-    ///
-    /// A publisher that is faster than this subscriber must not keep a call from returning, nor timers from firing, so
-    /// the sockets are gone back to only so often.
-    fn turn(&mut self, refills: &mut u32) -> Result<Turn, Error> {
-        loop {
-            match self.subscription.step(self.now, self.inlet.current()) {
-                Step::Need => {}
-                step => return Ok(Turn::Step(self.told(step))),
-            }
-            if let Some((from, datagram)) = self.inlet.next_datagram() {
-                self.subscription.handle_datagram(self.now, from, datagram);
-                continue;
-            }
-            let is_dry = !self.refill()?;
-            *refills += 1;
-            if !is_dry && *refills < REFILLS {
-                continue;
-            }
-            if !is_dry {
-                self.do_what_is_due();
-            }
-            return Ok(match self.subscription.step(self.now, &[]) {
-                Step::Need => match self.subscription.step_conflated() {
-                    Some(step) => Turn::Step(step),
-                    None if is_dry => Turn::Dry,
-                    None => Turn::Busy,
-                },
-                step => Turn::Step(self.told(step)),
-            });
-        }
-    }
-
-    /// Takes what the sockets have, and does what is due; whether datagrams came.
-    fn refill(&mut self) -> Result<bool, Error> {
-        self.now = self.clock.now();
-        let is_recovering = self.subscription.receiver_ref().is_recovering();
-        let filled = self.inlet.fill(is_recovering)?;
-        // What waits in the sockets comes first: a timer that it would stop must not fire before it.
-        if !filled {
-            self.do_what_is_due();
-        } else if is_recovering {
-            self.subscription.receiver().handle_recovery(self.now);
-        }
-        if let Some(drops) = self.inlet.kernel_drops(self.now) {
-            self.subscription.receiver().set_kernel_drops(drops);
-        }
-        self.transmit();
-        Ok(filled)
-    }
-
-    fn do_what_is_due(&mut self) {
-        let receiver = self.subscription.receiver();
-        receiver.handle_timeout(self.now);
-        if receiver.poll_rejoin() {
-            self.inlet.rejoin();
-        }
-    }
-
-    fn transmit(&mut self) {
-        let receiver = self.subscription.receiver();
-        while let Some((to, datagram)) = receiver.peek_transmit(self.now) {
-            self.inlet.send(to, datagram);
-            receiver.sent();
-        }
-    }
-
-    /// A user who is told that a source is down may never call again: the publisher, which may wait for the last
-    /// report, gets it first.
-    fn told(&mut self, step: Step) -> Step {
-        if matches!(step, Step::Down { .. }) {
-            self.transmit();
-        }
-        step
-    }
-
-    /// Makes the descriptor readable when there is something to do again: now, if the sockets were not emptied.
-    fn arm(&mut self, turn: Turn) -> Result<(), Error> {
-        let next = self.subscription.receiver_ref().next_timeout();
-        let at = if matches!(turn, Turn::Busy) { Some(self.now) } else { next };
-        self.inlet.arm(at, &self.clock)
-    }
-
-    fn wait(&mut self, deadline: Option<Time>) -> Result<(), Error> {
-        let next = self.subscription.receiver_ref().next_timeout();
-        self.inlet.wait(next.into_iter().chain(deadline).min(), &self.clock)
-    }
-
     /// What a step is to the user: borrowed once, at the end.
     fn view(&self, step: Step) -> Event<'_> {
         match step {
-            Step::Message(found) => {
-                let (topic, payload) = self.subscription.message(&found, self.inlet.current());
-                Event::Message(Message {
-                    session: self.session(found.source),
-                    offset: found.range.from,
-                    offsets: found.range.len(),
-                    topic,
-                    payload,
-                    timestamp: found.timestamp,
-                })
-            }
+            Step::Message(found) => Event::Message(self.message(&found)),
             Step::Lost { source, range, reason } => {
                 Event::Lost { session: self.session(source), range, reason }
             }
@@ -332,24 +293,21 @@ impl Subscriber {
         }
     }
 
+    #[inline]
+    fn message(&self, found: &Found) -> Message<'_> {
+        let (topic, payload) = self.subscription.message(found, self.inlet.current());
+        Message {
+            session: self.session(found.source),
+            offset: found.range.from,
+            offsets: found.range.len(),
+            topic,
+            payload,
+            timestamp: found.timestamp,
+        }
+    }
+
     fn session(&self, source: SourceKey) -> SessionId {
         self.subscription.receiver_ref().session(source).unwrap_or_default()
-    }
-}
-
-#[cfg(unix)]
-impl AsRawFd for Subscriber {
-    /// As [`AsFd`], for loops that ask for it.
-    fn as_raw_fd(&self) -> RawFd {
-        self.inlet.as_fd().as_raw_fd()
-    }
-}
-
-#[cfg(unix)]
-impl AsFd for Subscriber {
-    /// Readable when something came or a timer is due, once [`try_recv`](Subscriber::try_recv) gave `None`.
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.inlet.as_fd()
     }
 }
 

@@ -1,11 +1,13 @@
 //! Opening a subscriber.
 
+use core::time::Duration;
+
 use crate::config::SubscriberBuilder;
 use crate::endpoint::Endpoint;
 use crate::error::Error;
 use crate::io::Clock;
 use crate::io::Interface;
-use crate::io::Poller;
+use crate::io::SocketOptions;
 use crate::io::SubscriberSocket;
 use crate::io::UdpSocket;
 use crate::protocol::ReceiverSettings;
@@ -29,11 +31,11 @@ impl SubscriberBuilder {
     pub fn open(self) -> Result<Subscriber, Error> {
         let endpoint = self.check()?;
         let interface = Interface::find(endpoint.interface.as_deref(), endpoint.address.ip())?;
-        let mut data = self.data_socket(&endpoint, &interface)?;
-        let mut control = UdpSocket::control(&interface, CONTROL_BUFFER)?;
-        let mut poller = Poller::new().map_err(Error::system("opening a poll"))?;
-        poller.add(&mut data, Inlet::DATA).map_err(Error::system("polling the data socket"))?;
-        poller.add(&mut control, Inlet::CONTROL).map_err(Error::system("polling the control socket"))?;
+        let data = self.data_socket(&endpoint, &interface)?;
+        // What comes to the control socket comes one by one, and is not worth polling a card for.
+        let options =
+            SocketOptions { receive_buffer: CONTROL_BUFFER, busy_poll: Duration::ZERO, ..self.socket() };
+        let control = UdpSocket::control(&interface, &options)?;
         let (asked, granted) = (data.asked_receive_buffer(), data.granted_receive_buffer());
         if granted < asked {
             tracing::warn!(
@@ -45,8 +47,10 @@ impl SubscriberBuilder {
         let receiver = ReceiverId(random()?);
         let settings = self.subscription(&endpoint, receiver, granted)?;
         let faults = (!self.faults.is_none()).then(|| FaultInjector::new(self.faults));
-        let (clock, inlet) = (Clock::start(), Inlet::new((data, control), poller, faults));
-        Ok(Subscriber { subscription: Subscription::new(settings), inlet, now: clock.now(), clock, receiver })
+        let (clock, inlet) = (Clock::start(), Inlet::new((data, control), faults)?);
+        let (subscription, now, wait) = (Subscription::new(settings), clock.now(), self.tuning.wait);
+        let glances = false;
+        Ok(Subscriber { subscription, inlet, now, clock, receiver, wait, glances, refills: 0 })
     }
 
     fn data_socket(&self, endpoint: &Endpoint, interface: &Interface) -> Result<UdpSocket, Error> {
@@ -57,12 +61,20 @@ impl SubscriberBuilder {
                 group: address,
                 source: endpoint.source,
                 interface: interface.clone(),
-                receive_buffer: self.receive_buffer,
+                options: self.socket(),
             })
         } else {
-            UdpSocket::unicast_data(address, interface, self.receive_buffer)
+            UdpSocket::unicast_data(address, interface, &self.socket())
         };
         Ok(socket?)
+    }
+
+    const fn socket(&self) -> SocketOptions {
+        SocketOptions {
+            receive_buffer: self.receive_buffer,
+            busy_poll: self.tuning.busy_poll,
+            segmentation: self.tuning.segmentation,
+        }
     }
 
     fn subscription(

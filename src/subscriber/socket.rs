@@ -9,16 +9,30 @@ use std::os::fd::BorrowedFd;
 
 use crate::error::Error;
 use crate::io::Clock;
-use crate::io::Poller;
+use crate::io::Offload;
 use crate::io::Pool;
 use crate::io::Span;
 use crate::io::UdpSocket;
+use crate::io::Watch;
 use crate::sim::FaultInjector;
 use crate::stats::SubscriberStats;
 use crate::time::Time;
 
-/// Turns of the data socket for each look at the control socket, while nothing is being repaired.
+/// Turns of the data socket for each look at the control socket while something comes all the time, and while
+/// something is being repaired.
 const TURNS: u32 = 8;
+const TURNS_RECOVERING: u32 = 2;
+/// The same while nothing comes and the subscriber spins: a look costs half a microsecond, in which the datagram that
+/// is waited for may arrive.
+const TURNS_SPINNING: u32 = 64;
+/// Receive buffers where each may hold a train, and where each holds one datagram.
+const TRAINS: usize = 8;
+const DATAGRAMS: usize = 64;
+/// A buffer takes any datagram, whatever its publisher chose, and any train.
+const TRAIN_BYTES: usize = 65_536;
+/// Buffers that each hold some 1,400 bytes begin this much more than 64 KiB apart: at equal distance from a power of
+/// two their first bytes would all want the same few places in the processor's caches.
+const APART: usize = 1_472;
 /// How often the kernel is asked what it dropped: a system call of half a microsecond.
 const DROPS_EVERY: Duration = Duration::from_millis(100);
 
@@ -26,25 +40,27 @@ const DROPS_EVERY: Duration = Duration::from_millis(100);
 pub(super) struct Inlet {
     data: UdpSocket,
     control: UdpSocket,
-    poller: Poller,
+    watch: Watch,
     pool: Pool,
     current: Option<Span>,
     turn: u32,
+    seen: Seen,
     faults: Option<FaultInjector>,
     drops_at: Time,
 }
 
 impl Inlet {
-    pub(super) const DATA: usize = 0;
-    pub(super) const CONTROL: usize = 1;
-
     pub(super) fn new(
-        (data, control): (UdpSocket, UdpSocket),
-        poller: Poller,
+        (mut data, mut control): (UdpSocket, UdpSocket),
         faults: Option<FaultInjector>,
-    ) -> Self {
-        let pool = Pool::new(8, 65_536);
-        Self { data, control, poller, pool, current: None, turn: 0, faults, drops_at: Time::ZERO }
+    ) -> Result<Self, Error> {
+        let watch = Watch::new([&mut data, &mut control]).map_err(Error::system("opening a poll"))?;
+        let pool = match data.coalescing() {
+            Offload::On => Pool::new(TRAINS, TRAIN_BYTES),
+            _ => Pool::new(DATAGRAMS, TRAIN_BYTES + APART),
+        };
+        let (seen, drops_at) = (Seen::default(), Time::ZERO);
+        Ok(Self { data, control, watch, pool, current: None, turn: 0, seen, faults, drops_at })
     }
 
     /// The bytes of the datagram taken last.
@@ -69,15 +85,52 @@ impl Inlet {
     /// starve the data.
     pub(super) fn fill(&mut self, is_recovering: bool) -> Result<bool, Error> {
         self.turn = self.turn.wrapping_add(1);
-        let every = if is_recovering { 2 } else { TURNS };
-        let control_first = self.turn.is_multiple_of(every);
-        let (first, second) =
-            if control_first { (&self.control, &self.data) } else { (&self.data, &self.control) };
-        let taken = match first.receive(&mut self.pool).map_err(Error::system("receiving"))? {
-            0 => second.receive(&mut self.pool).map_err(Error::system("receiving"))?,
-            taken => taken,
+        let every = if is_recovering { TURNS_RECOVERING } else { TURNS };
+        if self.turn.is_multiple_of(every) {
+            return Ok(self.look_at_control()? || self.look_at_data()?);
+        }
+        Ok(self.look_at_data()? || (self.seen.control.may_hold() && self.look_at_control()?))
+    }
+
+    /// As [`fill`](Self::fill), for someone who will look again at once: one system call, and seldom a second.
+    pub(super) fn glance(&mut self, is_recovering: bool) -> Result<bool, Error> {
+        self.turn = self.turn.wrapping_add(1);
+        let every = if is_recovering { TURNS_RECOVERING } else { TURNS_SPINNING };
+        self.seen.data = Holds::Unknown;
+        self.pool.expect_one();
+        let control = self.turn.is_multiple_of(every) && self.look_at_control()?;
+        Ok(control || self.look_at_data()?)
+    }
+
+    fn look_at_data(&mut self) -> Result<bool, Error> {
+        if !self.seen.data.may_hold() {
+            return Ok(false);
+        }
+        let taken = self.data.receive(&mut self.pool).map_err(Error::system("receiving"))?;
+        self.seen.data = match taken {
+            0 => Holds::Nothing,
+            // More may have come since, and would wait for a poll: worth another look unless messages come one by one.
+            1 if self.pool.holds_one() && UdpSocket::is_emptied(&self.pool) => Holds::NoMore,
+            _ => Holds::Unknown,
         };
         Ok(taken > 0)
+    }
+
+    fn look_at_control(&mut self) -> Result<bool, Error> {
+        let taken = self.control.receive(&mut self.pool).map_err(Error::system("receiving"))?;
+        let is_emptied = taken == 0 || UdpSocket::is_emptied(&self.pool);
+        self.seen.control = if is_emptied { Holds::Nothing } else { Holds::Unknown };
+        Ok(taken > 0)
+    }
+
+    /// Forgets what is known of the sockets, since the poll is not asked: each is looked at anew.
+    pub(super) fn forget(&mut self) {
+        self.seen = Seen::default();
+    }
+
+    /// Whether the last look, or the poll, has found nothing; otherwise a wait of no length settles it.
+    pub(super) fn is_surely_empty(&self) -> bool {
+        self.seen.data == Holds::Nothing
     }
 
     /// Sends a NAK or STATUS. What the system refuses is counted, and as good as lost on the way.
@@ -91,12 +144,19 @@ impl Inlet {
     }
 
     pub(super) fn wait(&mut self, deadline: Option<Time>, clock: &Clock) -> Result<(), Error> {
-        self.poller.wait(deadline, clock).map_err(Error::system("waiting for datagrams"))?;
+        let sockets = [&self.data, &self.control];
+        let ready =
+            self.watch.wait(sockets, deadline, clock).map_err(Error::system("waiting for datagrams"))?;
+        // The poll has told of both, so what comes next is counted from here.
+        self.turn = 0;
+        let [data, control] =
+            ready.map(|is_readable| if is_readable { Holds::Unknown } else { Holds::Nothing });
+        self.seen = Seen { data, control };
         Ok(())
     }
 
     pub(super) fn arm(&mut self, deadline: Option<Time>, clock: &Clock) -> Result<(), Error> {
-        self.poller.arm(deadline, clock).map_err(Error::system("setting a timer"))
+        self.watch.arm(deadline, clock).map_err(Error::system("setting a timer"))
     }
 
     /// Leaves the group and joins it again.
@@ -120,6 +180,7 @@ impl Inlet {
             kernel_drops: self.data.kernel_drops(),
             faults: self.faults.as_ref().map_or(0, FaultInjector::lost),
             send_errors: self.control.send_errors().total(),
+            coalescing: self.data.coalescing(),
             receive_errors: self.data.receive_errors().total() + self.control.receive_errors().total(),
             ..SubscriberStats::default()
         }
@@ -130,9 +191,34 @@ impl Inlet {
     }
 }
 
+/// What a socket may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Holds {
+    /// Perhaps something.
+    #[default]
+    Unknown,
+    /// Nothing when it was last read, and the poll tells of what came since.
+    NoMore,
+    /// Nothing, as a look or the poll has just told.
+    Nothing,
+}
+
+impl Holds {
+    fn may_hold(self) -> bool {
+        self == Self::Unknown
+    }
+}
+
+/// What is known of the two sockets.
+#[derive(Debug, Clone, Copy, Default)]
+struct Seen {
+    data: Holds,
+    control: Holds,
+}
+
 #[cfg(unix)]
 impl AsFd for Inlet {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.poller.as_fd()
+        self.watch.descriptor([&self.data, &self.control])
     }
 }

@@ -155,8 +155,8 @@ fn fail_to_send(net: &Net, error: &str) -> u64 {
     let (case, folder) = (Case::default(), tempfile::tempdir().unwrap());
     let log = folder.path().join("strace");
     let subscribers = SUBSCRIBERS.map(|host| (host, case.subscriber(net, host)));
-    let (file, calls) = (log.display(), "-e trace=sendmmsg");
-    let strace = format!("strace -f -qq -o {file} {calls} -e inject=sendmmsg:error={error}:when=9+7");
+    let (file, calls) = (log.display(), "-e trace=sendmmsg,sendto");
+    let strace = format!("strace -f -qq -o {file} {calls} -e inject=sendmmsg,sendto:error={error}:when=9+7");
     let publisher = case.publisher_under(net, &strace, 3);
     let mut running = case.running(publisher, subscribers.into());
     running.publisher.feed(&case.input());

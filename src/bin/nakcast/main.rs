@@ -10,6 +10,7 @@ mod say;
 mod simulate;
 mod subscribe;
 mod table;
+mod tuning;
 mod units;
 
 use std::io::IsTerminal;

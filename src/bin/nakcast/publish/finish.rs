@@ -5,6 +5,7 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use nakcast::FinishError;
+use nakcast::Offload;
 use nakcast::Publisher;
 use nakcast::PublisherStats;
 
@@ -84,6 +85,11 @@ impl End {
         ));
         if stats.send_errors > 0 {
             say(format_args!("the system refused to send {}", units::counted(stats.send_errors, "datagram")));
+        }
+        if stats.segmentation == Offload::Refused {
+            say(format_args!(
+                "the kernel refused to cut datagrams out of a larger send (GSO): they left one by one"
+            ));
         }
         self.report_subscribers();
         self.report_laggards();

@@ -31,6 +31,7 @@ use crate::publish::pacer::Pacer;
 use crate::publish::roster::Roster;
 use crate::publish::splitter::Framing;
 use crate::publish::splitter::Splitter;
+use crate::tuning::Tuning;
 use crate::units;
 
 /// How long an interrupted publisher still serves repairs.
@@ -107,6 +108,11 @@ pub(crate) struct Args {
     /// Put the time of sending into each datagram.
     #[arg(long)]
     timestamps: bool,
+    /// Keep the thread that answers subscribers on the processor of this number.
+    #[arg(long, value_name = "N")]
+    background_core: Option<usize>,
+    #[command(flatten)]
+    tuning: Tuning,
 }
 
 impl Args {
@@ -144,7 +150,10 @@ impl Args {
         if let Some(linger) = self.linger {
             builder = builder.linger(linger);
         }
-        Ok(builder.open()?)
+        if let Some(core) = self.background_core {
+            builder = builder.background_core(core);
+        }
+        Ok(self.tuning.publisher(builder).open()?)
     }
 }
 
@@ -167,7 +176,9 @@ pub(crate) fn run(args: &Args, quiet: bool) -> Result<Ending, Failure> {
     let interrupt = Interrupt::install()?;
     let feed = Feed::open(args.file.clone())?;
     let mut publisher = args.open()?;
-    tracing::info!(to = %args.uri, from = %publisher.local_address(), session = %publisher.session(), "publishing");
+    let (from, session, segmentation) =
+        (publisher.local_address(), publisher.session(), publisher.stats().segmentation);
+    tracing::info!(to = %args.uri, %from, %session, %segmentation, "publishing");
     wait_for_subscribers(args, &mut publisher, &interrupt)?;
     let clock = Clock::start();
     let mut work = Work {

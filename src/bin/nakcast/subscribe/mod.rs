@@ -29,6 +29,7 @@ use crate::progress::Progress;
 use crate::subscribe::ledger::Ledger;
 use crate::subscribe::output::Format;
 use crate::subscribe::output::Output;
+use crate::tuning::Tuning;
 use crate::units;
 
 /// Losses that are told one by one; the others are in the totals, and with --json or -v in full.
@@ -115,6 +116,8 @@ pub(crate) struct Args {
     /// The same seed loses the same datagrams of the same traffic. Default: random.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    #[command(flatten)]
+    tuning: Tuning,
 }
 
 impl Args {
@@ -151,7 +154,7 @@ impl Args {
         if let Some(topics) = self.conflate {
             builder = builder.conflate(topics);
         }
-        Ok(builder.open()?)
+        Ok(self.tuning.subscriber(builder).open()?)
     }
 }
 
@@ -173,7 +176,8 @@ fn topics(text: &str) -> Result<usize, String> {
 pub(crate) fn run(args: &Args, quiet: bool) -> Result<Ending, Failure> {
     let interrupt = Interrupt::install()?;
     let mut subscriber = args.open()?;
-    tracing::info!(to = %args.uri, receiver = %subscriber.receiver(), "subscribed");
+    let coalescing = subscriber.stats().coalescing;
+    tracing::info!(to = %args.uri, receiver = %subscriber.receiver(), %coalescing, "subscribed");
     let mut work = Work {
         args,
         output: Output::new(args.format(), io::stdout().lock()),

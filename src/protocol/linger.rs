@@ -11,6 +11,8 @@ const SOON: Duration = Duration::from_micros(3);
 const ALONE: u32 = 8;
 /// A hold of 2¹² messages fills any train of usual messages.
 const MOST_DOUBLINGS: u32 = 12;
+/// The most messages between two looks: a feed that slows down in the middle of a hold is found out.
+const MOST_STRIDE: u64 = 64;
 /// How often within a linger a holding publisher looks at the time.
 const LOOKS: u64 = 8;
 
@@ -70,7 +72,7 @@ impl Linger {
         }
         self.since = now;
         self.budget = 1 << (self.streak - ALONE).min(MOST_DOUBLINGS);
-        self.stride = (self.budget / LOOKS).max(1);
+        self.stride = (self.budget / LOOKS).clamp(1, MOST_STRIDE);
         Leave::Hold { messages: self.budget }
     }
 
@@ -95,7 +97,7 @@ impl Linger {
 
     /// Whether `waiting` messages are as many as may wait.
     #[must_use]
-    pub const fn is_enough(&self, waiting: u64) -> bool {
+    const fn is_enough(&self, waiting: u64) -> bool {
         waiting >= self.budget
     }
 
@@ -112,7 +114,7 @@ impl Linger {
             return Look::Flush;
         }
         let apart = self.most.as_nanos() as u64 / LOOKS;
-        self.stride = apart.checked_div(each).unwrap_or(self.budget).clamp(1, self.budget);
+        self.stride = apart.checked_div(each).unwrap_or(self.budget).clamp(1, self.budget.min(MOST_STRIDE));
         Look::HoldOn { messages: self.stride }
     }
 

@@ -83,6 +83,10 @@ impl Driven {
 #[derive(Debug)]
 struct Tail {
     linger: Duration,
+    /// The linger as it was asked for, which may be longer than any nap.
+    most: Duration,
+    /// When the hold that is seen was seen first.
+    seen_at: Time,
     nap: Duration,
     seen: Option<Held>,
     sent: Offset,
@@ -91,8 +95,9 @@ struct Tail {
 
 impl Tail {
     fn new(linger: Duration) -> Self {
-        let linger = linger.clamp(SHORTEST_NAP, LONGEST_NAP);
-        Self { linger, nap: linger, seen: None, sent: Offset::ZERO, idle: false }
+        let (most, linger) = (linger, linger.clamp(SHORTEST_NAP, LONGEST_NAP));
+        let (seen_at, sent) = (Time::ZERO, Offset::ZERO);
+        Self { linger, most, seen_at, nap: linger, seen: None, sent, idle: false }
     }
 
     /// One look; gives how long to nap before the next, or `None` when there is nothing to look after.
@@ -154,11 +159,17 @@ impl Tail {
             self.seen = None;
             return has_sent;
         }
-        if self.seen != Some(held) {
-            if self.seen.is_none() && !has_sent {
+        let now = core.clock.now();
+        if self.seen.is_none() || has_sent {
+            if !has_sent {
                 // A hold that has only begun; the nap is doubled in a moment.
                 self.nap = self.linger / 2;
             }
+            (self.seen, self.seen_at) = (Some(held), now);
+            return true;
+        }
+        // It grows, but so slowly that its publisher does not look at the time: that is over as well.
+        if self.seen != Some(held) && now.since(self.seen_at) < self.most {
             self.seen = Some(held);
             return true;
         }

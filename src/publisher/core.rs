@@ -26,6 +26,7 @@ use crate::protocol::Destination;
 use crate::protocol::OPENING_BATCHES;
 use crate::publisher::engine::Engine;
 use crate::publisher::engine::Transmitted;
+use crate::publisher::parcel::Parcel;
 use crate::stats::PublisherStats;
 use crate::time::Time;
 use crate::wire::Flags;
@@ -67,6 +68,8 @@ pub(super) struct Core {
     /// The charge up to which datagrams may be handed to the socket.
     limit: AtomicU64,
     engine: Mutex<Engine>,
+    /// Repairs on their way to the socket. Only tried, by whoever has the machine; kept while the machine is free.
+    parcel: Mutex<Parcel>,
     /// The machine was served: limit, receivers or progress may have changed.
     served: Condvar,
 }
@@ -89,6 +92,7 @@ impl Core {
             unbound: AtomicBool::new(false),
             limit: AtomicU64::new(u64::MAX),
             engine: Mutex::new(engine),
+            parcel: Mutex::new(Parcel::new()),
             served: Condvar::new(),
         }
     }
@@ -124,9 +128,11 @@ impl Core {
 
     /// Sends what the machine wants sent, so many repairs at a time.
     fn transmit<'a>(&'a self, mut engine: MutexGuard<'a, Engine>) -> (MutexGuard<'a, Engine>, Transmitted) {
-        let Some(mut parcel) = engine.parcel.take() else {
-            // Another thread is posting one, and goes on with what there is now.
-            return (engine, Transmitted::All);
+        let mut parcel = match self.parcel.try_lock() {
+            Ok(parcel) => parcel,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            // Another thread is posting: what it leaves is looked at again soon.
+            Err(TryLockError::WouldBlock) => return (engine, Transmitted::Refused),
         };
         let mut transmitted = Transmitted::Part;
         for _ in 0..REPAIRS {
@@ -144,7 +150,6 @@ impl Core {
                 break;
             }
         }
-        engine.parcel = Some(parcel);
         (engine, transmitted)
     }
 

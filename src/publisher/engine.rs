@@ -13,7 +13,7 @@ use crate::wire::Datagram;
 
 /// Receive buffers.
 const BUFFERS: usize = 8;
-/// Times the socket is emptied into the pool in one turn: 64 datagrams each, or trains of them.
+/// Times the socket is emptied into the pool in one turn.
 const REFILLS: u32 = 8;
 
 /// The machine, and the buffers that serve it. Belongs to the background thread, and to whoever waits for it.
@@ -22,8 +22,6 @@ pub(super) struct Engine {
     pub(super) sender: Sender,
     pool: Pool,
     repair: Repair,
-    /// Missing while a thread posts it.
-    pub(super) parcel: Option<Parcel>,
     pub(super) undecodable: u64,
     /// Threads that wait for the machine to be served.
     pub(super) waiting: u32,
@@ -31,14 +29,7 @@ pub(super) struct Engine {
 
 impl Engine {
     pub(super) fn new(sender: Sender) -> Self {
-        Self {
-            sender,
-            pool: Pool::new(BUFFERS, 65_536),
-            repair: Repair::new(),
-            parcel: Some(Parcel::new()),
-            undecodable: 0,
-            waiting: 0,
-        }
+        Self { sender, pool: Pool::new(BUFFERS, 65_536), repair: Repair::new(), undecodable: 0, waiting: 0 }
     }
 
     /// Takes in what came, so much of it at a time that heartbeats keep their time; whether there may be more.

@@ -275,7 +275,10 @@ impl Publisher {
                     self.core.stay_attended(now);
                     drop(self.core.serve(engine, now));
                 }
-                None => drop(self.core.wait_served(engine, deadline, now)),
+                None => {
+                    self.core.hand_over();
+                    drop(self.core.wait_served(engine, deadline, now));
+                }
                 Some(driven) => {
                     drop(engine);
                     let next = driven.turn(&self.core).min(deadline);

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Nakcast, raw UDP and peers side by side, in network namespaces of their own; as root, on Debian.
 #
-#   bench/run.sh                            everything: most of an hour; prints Markdown
+#   bench/run.sh                            everything: a quarter of an hour and more; prints Markdown
 #   bench/run.sh --out bench                the same, into bench/RESULTS.md and bench/results.svg
 #   bench/run.sh throughput recovery        some of throughput, recovery, paced, roundtrip, cpu, fanout, memory, slow
 #   bench/run.sh --no-peers ...             without the other systems, which take minutes to build

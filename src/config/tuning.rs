@@ -115,7 +115,8 @@ impl PublisherBuilder {
 }
 
 impl SubscriberBuilder {
-    /// What [`recv`](crate::Subscriber::recv) and [`recv_timeout`](crate::Subscriber::recv_timeout) do when nothing is
+    /// What [`recv`](crate::Subscriber::recv), [`recv_timeout`](crate::Subscriber::recv_timeout) and
+    /// [`poll_timeout`](crate::Subscriber::poll_timeout) do when nothing is
     /// here; default [`Wait::Block`].
     ///
     /// One look of `Spin` is one system call on the data socket; the other socket, to which repairs for this

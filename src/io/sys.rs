@@ -36,7 +36,8 @@ const CONTROL_BYTES: usize = 96;
 /// The place of the drop count in what `SO_MEMINFO` returns.
 const DROPS: usize = libc::SK_MEMINFO_DROPS as usize;
 
-/// Sends `parts`, the first 64 of them, to an address or where the socket is connected, with one system call and says how many of them were taken.
+/// Sends `parts`, the first 64 of them, to an address or where the socket is connected, with one system call; says how
+/// many of them were taken.
 ///
 /// # Errors
 ///

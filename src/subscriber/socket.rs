@@ -123,12 +123,12 @@ impl Inlet {
         Ok(taken > 0)
     }
 
-    /// Forgets what is known of the sockets, since the poll is not asked: each is looked at anew.
+    /// Forgets what is known of the sockets, since the system is not asked: each is looked at anew.
     pub(super) fn forget(&mut self) {
         self.seen = Seen::default();
     }
 
-    /// Whether the last look, or the poll, has found nothing; otherwise a wait of no length settles it.
+    /// Whether the last look, or the last wait, has found nothing; otherwise a wait of no length settles it.
     pub(super) fn is_surely_empty(&self) -> bool {
         self.seen.data == Holds::Nothing
     }
@@ -197,9 +197,9 @@ enum Holds {
     /// Perhaps something.
     #[default]
     Unknown,
-    /// Nothing when it was last read, and the poll tells of what came since.
+    /// Nothing when it was last read, and the next wait tells of what came since.
     NoMore,
-    /// Nothing, as a look or the poll has just told.
+    /// Nothing, as a look or a wait has just told.
     Nothing,
 }
 

@@ -201,7 +201,8 @@ impl Receiving {
         Ok(if self.sleeps { subscriber.poll_timeout(self.patience, each)? } else { subscriber.poll(each)? })
     }
 
-    /// Waits, spinning or not, as the builder was told. Once a source is up, its end is an event too, and nothing but events needs to be waited for.
+    /// Waits, spinning or not, as the builder was told. Once a source is up, its end is an event too, and nothing but
+    /// events needs to be waited for.
     #[inline]
     fn one<F: FnMut(&[u8])>(&mut self, mut each: F) -> Result<usize> {
         let event = if self.told.is_up && self.is_sub {

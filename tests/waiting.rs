@@ -165,24 +165,6 @@ fn a_batch_is_waited_for_and_handed_on_whole() {
     }
 }
 
-/// A burst holds ever more messages; what comes slowly after it must not fill the last hold.
-#[test]
-#[expect(clippy::disallowed_methods, reason = "a pace is what is tested; more time never fails it")]
-fn a_slow_feed_after_a_burst_is_not_held_until_a_hold_is_full() {
-    let mut publisher = Publisher::open("udp://239.192.21.10:21350?interface=lo").unwrap();
-    for number in 0..300_000_u32 {
-        publisher.publish(b"", &number.to_le_bytes()).unwrap();
-    }
-    let before = publisher.stats().batches;
-    for number in 0..60_u32 {
-        publisher.publish(b"", &number.to_le_bytes()).unwrap();
-        thread::sleep(Duration::from_millis(1));
-    }
-    let sent = publisher.stats().batches - before;
-    assert!(sent >= 10, "60 messages, a millisecond and more apart, left in {sent} datagrams");
-    publisher.abort();
-}
-
 /// A publisher that spins serves itself while it waits, with and without a background thread.
 #[test]
 fn a_spinning_publisher_waits_for_window_and_end() {

@@ -3,11 +3,11 @@
 use divan::Bencher;
 use divan::black_box;
 use divan::counter::ItemsCount;
-use nakcast::OffsetRange;
 use nakcast::Offset;
+use nakcast::OffsetRange;
 use nakcast::history::Repair;
-use nakcast::wire::Datagram;
 use nakcast::wire::Body;
+use nakcast::wire::Datagram;
 
 const BYTES: [usize; 3] = [32, 100, 1_024];
 

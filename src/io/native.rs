@@ -14,6 +14,7 @@ use mio::Token;
 use mio::net::UdpSocket;
 use mio::unix::SourceFd;
 use socket2::Domain;
+use socket2::SockRef;
 use socket2::Socket;
 use socket2::Type;
 
@@ -66,9 +67,22 @@ impl Kernel {
         sys::send_many(socket.as_fd(), to, parts)
     }
 
-    /// Fills buffers with what has arrived, and says how many.
-    pub(super) fn recv_many(&self, socket: &UdpSocket, slots: &mut ReceiveSlots) -> io::Result<usize> {
-        sys::recv_many(socket.as_fd(), slots)
+    /// Fills buffers with what has arrived, and says how many; `waits` for one, once reads may sleep.
+    pub(super) fn recv_many(
+        &self,
+        socket: &UdpSocket,
+        slots: &mut ReceiveSlots,
+        waits: bool,
+    ) -> io::Result<usize> {
+        sys::recv_many(socket.as_fd(), slots, waits)
+    }
+
+    /// Lets a read that waits sleep, for so long; whether it can. All other reads still return at once.
+    pub(super) fn let_reads_sleep(&self, socket: &UdpSocket, at_most: Duration) -> io::Result<bool> {
+        let socket = SockRef::from(socket);
+        socket.set_read_timeout(Some(at_most))?;
+        socket.set_nonblocking(false)?;
+        Ok(true)
     }
 
     /// How many datagrams the full receive buffer has dropped, modulo 2³²; `None` where the system cannot say.
@@ -209,7 +223,10 @@ pub(super) const SLEEPS_BY_NAME: bool = true;
 
 /// Sleeps until one of the sockets is readable or has an error to tell, or for so long; tells which are. It may end too
 /// early with none.
-pub(super) fn wait_readable<S: AsFd>(sockets: [&S; 2], timeout: Option<Duration>) -> io::Result<[bool; 2]> {
+pub(super) fn wait_readable<S: AsFd, const N: usize>(
+    sockets: [&S; N],
+    timeout: Option<Duration>,
+) -> io::Result<[bool; N]> {
     sys::wait_readable(sockets.map(AsFd::as_fd), timeout)
 }
 

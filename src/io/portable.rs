@@ -82,7 +82,12 @@ impl Kernel {
     }
 
     /// Fills buffers with what has arrived, and says how many.
-    pub(super) fn recv_many(&self, socket: &UdpSocket, slots: &mut ReceiveSlots) -> io::Result<usize> {
+    pub(super) fn recv_many(
+        &self,
+        socket: &UdpSocket,
+        slots: &mut ReceiveSlots,
+        _waits: bool,
+    ) -> io::Result<usize> {
         let mut meta = [RecvMeta::default(); MOST_BUFFERS];
         let mut buffers = slots.buffers();
         let room = buffers.len().min(MOST_BUFFERS);
@@ -94,6 +99,11 @@ impl Kernel {
             slots.fill(index, Filled { length: meta.len, segment, from: meta.addr });
         }
         Ok(count)
+    }
+
+    /// Reads never sleep here.
+    pub(super) fn let_reads_sleep(&self, _socket: &UdpSocket, _at_most: Duration) -> io::Result<bool> {
+        Ok(false)
     }
 
     /// How many datagrams the full receive buffer has dropped; nobody says.
@@ -212,7 +222,10 @@ pub(super) const SENDS_CONNECTED: bool = false;
 pub(super) const SLEEPS_BY_NAME: bool = false;
 
 /// Not here.
-pub(super) fn wait_readable<S>(_sockets: [&S; 2], _timeout: Option<Duration>) -> io::Result<[bool; 2]> {
+pub(super) fn wait_readable<S, const N: usize>(
+    _sockets: [&S; N],
+    _timeout: Option<Duration>,
+) -> io::Result<[bool; N]> {
     Err(ErrorKind::Unsupported.into())
 }
 

@@ -83,12 +83,13 @@ fn send_one(fd: BorrowedFd<'_>, name: (&Name, libc::socklen_t), bytes: &[u8]) ->
     counted(sent).map(|_| 1)
 }
 
-/// Reads datagrams into the buffers of `slots` with one system call, and says how many buffers it filled.
+/// Reads datagrams into the buffers of `slots` with one system call, and says how many buffers it filled. With `waits`
+/// it sleeps until there is one, if the socket blocks, or until its time is up.
 ///
 /// # Errors
 ///
 /// `WouldBlock` when nothing has arrived; else what the system said.
-pub(super) fn recv_many(fd: BorrowedFd<'_>, slots: &mut ReceiveSlots) -> io::Result<usize> {
+pub(super) fn recv_many(fd: BorrowedFd<'_>, slots: &mut ReceiveSlots, waits: bool) -> io::Result<usize> {
     const MOST: usize = ReceiveSlots::MOST;
     let mut names = [const { MaybeUninit::uninit() }; MOST];
     let mut iovecs = [const { MaybeUninit::uninit() }; MOST];
@@ -105,10 +106,10 @@ pub(super) fn recv_many(fd: BorrowedFd<'_>, slots: &mut ReceiveSlots) -> io::Res
         room += 1;
     }
     let headers_at = headers.as_mut_ptr().cast();
+    let flags = if waits { libc::MSG_WAITFORONE } else { libc::MSG_DONTWAIT };
     // SAFETY: the first `room` headers were written above; each points to a name, an iovec and a control buffer of
     // its own on this stack, and to a buffer of `slots`, all of the lengths given and borrowed by nobody else.
-    let read =
-        unsafe { libc::recvmmsg(fd.as_raw_fd(), headers_at, room, libc::MSG_DONTWAIT, ptr::null_mut()) };
+    let read = unsafe { libc::recvmmsg(fd.as_raw_fd(), headers_at, room, flags, ptr::null_mut()) };
     let count = counted(read as isize)?;
     for (index, (header, name)) in headers.iter().zip(&names).take(count).enumerate() {
         // SAFETY: `count <= room`, and the first `room` headers and names were written above.
@@ -381,7 +382,7 @@ mod tests {
     }
 
     fn receive(socket: &UdpSocket, pool: &mut Pool) -> Vec<(SocketAddr, Vec<u8>)> {
-        pool.refill(|slots| recv_many(socket.as_fd(), slots)).unwrap();
+        pool.refill(|slots| recv_many(socket.as_fd(), slots, false)).unwrap();
         let spans: Vec<_> = std::iter::from_fn(|| pool.next_datagram()).collect();
         spans.into_iter().map(|span| (pool.from(span), pool.bytes(span).to_vec())).collect()
     }
@@ -471,7 +472,7 @@ mod tests {
     fn an_empty_socket_would_block() {
         let (from, to) = pair();
         let mut pool = Pool::new(8, 100);
-        let read = pool.refill(|slots| recv_many(to.as_fd(), slots));
+        let read = pool.refill(|slots| recv_many(to.as_fd(), slots, false));
         assert_eq!(read.unwrap_err().kind(), io::ErrorKind::WouldBlock);
         assert_eq!(drain_errors(from.as_fd()), 0);
     }
@@ -520,7 +521,7 @@ mod tests {
     fn a_closed_descriptor_or_wrong_kind_is_an_error_and_no_more() {
         let file = std::fs::File::open("/dev/null").unwrap();
         assert!(send_many(file.as_fd(), "127.0.0.1:9".parse().ok(), &[Part::default()]).is_err());
-        assert!(Pool::new(2, 10).refill(|slots| recv_many(file.as_fd(), slots)).is_err());
+        assert!(Pool::new(2, 10).refill(|slots| recv_many(file.as_fd(), slots, false)).is_err());
         assert!(
             kernel_drops(file.as_fd()).is_err()
                 && set_integer(file.as_fd(), (libc::SOL_UDP, libc::UDP_GRO), 1).is_err()

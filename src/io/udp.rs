@@ -1,5 +1,7 @@
 //! A UDP socket that sends runs of datagrams and reads into a pool, with few system calls and counted errors.
 
+mod receive;
+
 use std::io;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -33,9 +35,6 @@ use super::parts::MOST_PARTS;
 use super::parts::Part;
 use super::parts::Run;
 use super::pool::Pool;
-
-/// How many errors in a row one read passes over.
-const MOST_HEARSAY: usize = 64;
 
 /// A bound, non-blocking UDP socket; `UdpSocket::publisher` and its like open one.
 ///
@@ -272,62 +271,6 @@ impl UdpSocket {
         self.send_errors.snapshot()
     }
 
-    /// Reads what has arrived into the pool and says how many of its buffers hold something; 0 when nothing has.
-    /// While the pool still holds datagrams that were not taken it reads nothing, so none is overwritten.
-    ///
-    /// # Errors
-    ///
-    /// What the system said, if that concerns the socket itself and not some earlier datagram.
-    pub(crate) fn receive(&self, pool: &mut Pool) -> io::Result<usize> {
-        if !pool.is_drained() {
-            return Ok(pool.filled());
-        }
-        let mut passed_over = 0;
-        loop {
-            match pool.refill(|slots| self.kernel.recv_many(&self.inner, slots)) {
-                Ok(filled) => {
-                    pool.take_overflow().into_iter().for_each(|told| self.drops.learn(told));
-                    return Ok(filled);
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(0),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if backend::is_hearsay(&error) && passed_over < MOST_HEARSAY => {
-                    self.kernel.drain_errors(&self.inner);
-                    self.count_receive_error(&error);
-                    passed_over += 1;
-                }
-                Err(error) if is_short_of_memory(&error) => {
-                    self.count_receive_error(&error);
-                    if passed_over == MOST_HEARSAY {
-                        // What has arrived waits for the next datagram, a heartbeat's time at most.
-                        return Ok(0);
-                    }
-                    passed_over += 1;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    fn count_receive_error(&self, error: &io::Error) {
-        if self.receive_errors.count(error) {
-            tracing::debug!(%error, local = %self.local, "while receiving; more of the same are only counted");
-        }
-    }
-
-    /// What the network reported about earlier datagrams, by kind, since the socket was opened.
-    #[must_use]
-    pub(crate) fn receive_errors(&self) -> ErrorCounts {
-        self.receive_errors.snapshot()
-    }
-
-    /// How many datagrams were dropped since opening because the receive buffer was full; never goes back.
-    /// It asks the system (0.4 µs). 0 where the system does not say.
-    pub(crate) fn kernel_drops(&self) -> u64 {
-        self.kernel.drops(&self.inner).into_iter().for_each(|told| self.drops.learn(told));
-        self.drops.total()
-    }
-
     /// Leaves and joins the group again, which makes the network hear of the membership anew; nothing to do for a
     /// socket that has joined none.
     ///
@@ -386,13 +329,6 @@ enum Next {
     Skip(usize),
     /// Tries the same datagrams again.
     Again,
-}
-
-/// Whether the system is out of memory for the moment, which passes: what has arrived is still there.
-fn is_short_of_memory(error: &io::Error) -> bool {
-    const ENOBUFS: i32 = 105;
-    error.kind() == ErrorKind::OutOfMemory
-        || cfg!(target_os = "linux") && error.raw_os_error() == Some(ENOBUFS)
 }
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ pub enum Look {
 /// send, and some eight times within a linger while it holds.
 ///
 /// The first 8 messages that each follow a send within 3 µs leave alone; then up to 2, 4, 8 … are held. A pause takes
-/// the streak back, a long one ends it.
+/// the streak back, and one as long as the linger ends it.
 #[derive(Debug)]
 pub struct Linger {
     most: Duration,
@@ -66,23 +66,29 @@ impl Linger {
 
     /// A message comes when nothing waits.
     pub fn on_first(&mut self, now: Time) -> Leave {
-        self.update_streak(now);
+        let gap = self.gap(now);
+        self.update_streak(gap);
         if self.streak <= ALONE || self.most.is_zero() {
             return Leave::Alone;
         }
         self.since = now;
         self.budget = 1 << (self.streak - ALONE).min(MOST_DOUBLINGS);
-        self.stride = (self.budget / LOOKS).clamp(1, MOST_STRIDE);
+        // After a pause the burst may be over: then the next message tells.
+        self.stride = if gap < SOON { (self.budget / LOOKS).clamp(1, MOST_STRIDE) } else { 1 };
         Leave::Hold { messages: self.budget }
     }
 
-    fn update_streak(&mut self, now: Time) {
-        let Some(sent_at) = self.sent_at else { return };
+    /// How long ago the message before this one came, or was sent.
+    fn gap(&mut self, now: Time) -> Duration {
         // A message that finds a hold over follows a send at once, however slowly messages come.
-        let gap = self.apart.take().unwrap_or(now.since(sent_at));
+        let apart = self.apart.take().unwrap_or_default();
+        self.sent_at.map_or(Duration::MAX, |sent_at| now.since(sent_at)).max(apart)
+    }
+
+    fn update_streak(&mut self, gap: Duration) {
         self.streak = if gap < SOON {
             (self.streak + 1).min(ALONE + MOST_DOUBLINGS)
-        } else if gap > self.most.saturating_mul(4) {
+        } else if gap >= self.most {
             0
         } else {
             self.streak.saturating_sub(1)
@@ -190,6 +196,33 @@ mod tests {
         assert_eq!(linger.look(at(63_000), 3), Look::Flush);
         linger.on_sent(at(69_000));
         assert_eq!(linger.on_first(at(69_000)), Leave::Alone);
+    }
+
+    /// Whatever flushed the burst: the streak must not hold a feed for which it is much too long.
+    #[test]
+    fn a_slow_feed_right_after_a_flushed_burst_is_not_held() {
+        let mut linger = Linger::new(LINGER);
+        for n in 1..30 {
+            linger.on_first(at(n * 100));
+            linger.on_sent(at(n * 100));
+        }
+        for n in 1..100 {
+            assert_eq!(linger.on_first(at(3_000 + n * 160_000)), Leave::Alone, "message {n}");
+            linger.on_sent(at(3_000 + n * 160_000));
+        }
+    }
+
+    #[test]
+    fn after_a_short_pause_the_second_message_tells_whether_the_burst_goes_on() {
+        let mut linger = Linger::new(LINGER);
+        for n in 1..30 {
+            linger.on_first(at(n * 100));
+            linger.on_sent(at(n * 100));
+        }
+        let leave = linger.on_first(at(23_000));
+        assert!(matches!(leave, Leave::Hold { messages: 2_048.. }), "{leave:?}");
+        assert_eq!(linger.stride(), 1);
+        assert_eq!(linger.look(at(23_100), 2), Look::HoldOn { messages: MOST_STRIDE }, "it goes on");
     }
 
     #[test]

@@ -28,10 +28,13 @@ pub(super) fn run(core: &Arc<Core>, mut poller: Poller, linger: Duration) {
     let mut tail = Tail::new(linger);
     let _ = core.background.set(std::thread::current());
     while !core.stop.load(Ordering::Acquire) {
-        if core.is_attended(core.clock.now()) {
+        let now = core.clock.now();
+        if core.is_attended(now) {
             // Not on the socket: whatever comes there would wake this thread, on a core that the publisher needs.
             let calm = if core.is_lossy() { LONGEST_NAP } else { CALM_NAP };
-            std::thread::park_timeout(tail.look_beside(core).unwrap_or(calm));
+            // A publisher that rests looks after what it holds itself.
+            let nap = if core.is_resting(now) { None } else { tail.look_beside(core) };
+            std::thread::park_timeout(nap.unwrap_or(calm));
             continue;
         }
         let deadline = turn(core, &mut tail);

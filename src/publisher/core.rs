@@ -180,9 +180,34 @@ impl Core {
         at != 0 && now.since(Time(at)) < ATTENDED
     }
 
+    /// Whether the publisher sleeps on its own socket.
+    pub(super) fn is_resting(&self, now: Time) -> bool {
+        self.attended.load(Ordering::Relaxed) > now.0
+    }
+
     /// The publisher goes on serving its own socket.
     pub(super) fn stay_attended(&self, now: Time) {
         self.attended.store(now.0, Ordering::Relaxed);
+    }
+
+    /// A held publisher sleeps until something comes for it, or `deadline`: on its own socket, since to be woken by
+    /// the background thread takes two wake-ups.
+    pub(super) fn rest(&self, engine: MutexGuard<'_, Engine>, deadline: Time, now: Time) {
+        if !UdpSocket::SLEEPS {
+            self.hand_over();
+            drop(self.wait_served(engine, deadline, now));
+            return;
+        }
+        self.stay_attended(deadline);
+        drop(engine);
+        if let Err(error) = self.socket.wait_for_datagrams(deadline.since(now)) {
+            tracing::warn!(%error, "waiting for subscribers");
+        }
+    }
+
+    /// The charge up to which datagrams may be handed to the socket.
+    pub(super) fn limit(&self) -> u64 {
+        self.limit.load(Ordering::Relaxed)
     }
 
     /// The publisher sleeps, and leaves its socket to the background thread.
@@ -249,7 +274,7 @@ impl Core {
 
     /// How many of these datagrams the window admits, and their bytes.
     fn within_window(&self, sizes: &[u16]) -> (usize, usize) {
-        let limit = self.limit.load(Ordering::Relaxed);
+        let limit = self.limit();
         if limit == u64::MAX || self.unbound.load(Ordering::Relaxed) {
             return (sizes.len(), sizes.iter().map(|size| usize::from(*size)).sum());
         }
@@ -268,7 +293,7 @@ impl Core {
     /// Whether the window admits so many datagrams of `bytes` at once.
     pub(super) fn is_open_for_all(&self, datagrams: usize, bytes: usize) -> bool {
         let wanted = charge(bytes).saturating_mul(datagrams as u64);
-        self.ring.charge_sent().saturating_add(wanted) <= self.limit.load(Ordering::Relaxed)
+        self.ring.charge_sent().saturating_add(wanted) <= self.limit()
     }
 
     /// Lets the background thread look after what was just published.

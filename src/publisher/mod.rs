@@ -190,7 +190,7 @@ impl Publisher {
         // Somebody who has only just heard of the stream is not live yet.
         let came = started + NEWCOMERS.min(timeout);
         let clock = self.core.clock;
-        let complete = self.wait_until(deadline, |engine, ring| {
+        self.wait_until(deadline, |engine, ring| {
             let is_met = engine.sender.stats().receivers_up > 0 || clock.now() >= came;
             is_met && engine.sender.is_complete(ring)
         });
@@ -200,7 +200,7 @@ impl Publisher {
         let farewell = self.core.clock.now() + Duration::from_millis(20);
         self.wait_until(farewell, |engine, _| engine.sender.is_over());
         self.stop();
-        let ended = if complete { Ok(()) } else { Err(FinishError { waited: timeout, laggards }) };
+        let ended = if laggards.is_empty() { Ok(()) } else { Err(FinishError { waited: timeout, laggards }) };
         self.ended = Some(ended.clone());
         ended
     }

@@ -316,8 +316,12 @@ impl Path {
     fn serve_held(&mut self, core: &Core, now: Time, spin: bool) {
         let mut engine = core.engine();
         engine.sender.set_held(now, true);
+        let limit = core.limit();
         let (engine, next) = core.serve(engine, now);
         let deadline = next.unwrap_or(now + DOZE).min(now + DOZE);
+        if core.limit() > limit {
+            return;
+        }
         if spin {
             drop(engine);
             core.stay_attended(now);
@@ -326,8 +330,7 @@ impl Path {
             drop(engine);
             driven.wait(deadline, core);
         } else {
-            core.hand_over();
-            drop(core.wait_served(engine, deadline, now));
+            core.rest(engine, deadline, now);
         }
     }
 

@@ -66,8 +66,9 @@ pub struct Subscriber {
     wait: Wait,
     /// It looks again at once when there is nothing, so a look may leave something aside.
     glances: bool,
-    /// Refills since the timers were looked after.
+    /// Refills since the timers were looked after, and when that was.
     refills: u32,
+    served_at: Time,
 }
 
 impl Subscriber {
@@ -129,7 +130,7 @@ impl Subscriber {
             match self.turn(&mut 0)? {
                 Turn::Step(step) => break step,
                 Turn::Busy if self.now < deadline => {}
-                Turn::Dry if self.now < deadline || !self.inlet.is_surely_empty() => {
+                Turn::Dry if self.now < deadline || !self.has_looked(&patience) => {
                     self.wait(&mut patience, Some(deadline))?;
                 }
                 _ => return Ok(None),
@@ -201,7 +202,7 @@ impl Subscriber {
             let deadline = *deadline.get_or_insert_with(|| self.now + timeout);
             match turn {
                 _ if count > 0 => return Ok(count),
-                Turn::Dry if self.now < deadline || !self.inlet.is_surely_empty() => {
+                Turn::Dry if self.now < deadline || !self.has_looked(&patience) => {
                     self.wait(&mut patience, Some(deadline))?;
                 }
                 Turn::Busy if self.now < deadline => {}

@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use crate::config::SubscriberBuilder;
+use crate::config::Wait;
 use crate::endpoint::Endpoint;
 use crate::error::Error;
 use crate::io::Clock;
@@ -47,10 +48,21 @@ impl SubscriberBuilder {
         let receiver = ReceiverId(random()?);
         let settings = self.subscription(&endpoint, receiver, granted)?;
         let faults = (!self.faults.is_none()).then(|| FaultInjector::new(self.faults));
-        let (clock, inlet) = (Clock::start(), Inlet::new((data, control), faults)?);
+        let (clock, inlet) =
+            (Clock::start(), Inlet::new((data, control), self.tuning.wait != Wait::Spin, faults)?);
         let (subscription, now, wait) = (Subscription::new(settings), clock.now(), self.tuning.wait);
         let glances = false;
-        Ok(Subscriber { subscription, inlet, now, clock, receiver, wait, glances, refills: 0 })
+        Ok(Subscriber {
+            subscription,
+            inlet,
+            now,
+            clock,
+            receiver,
+            wait,
+            glances,
+            refills: 0,
+            served_at: now,
+        })
     }
 
     fn data_socket(&self, endpoint: &Endpoint, interface: &Interface) -> Result<UdpSocket, Error> {
@@ -88,7 +100,8 @@ impl SubscriberBuilder {
             repair: self.repair,
             observer: self.observer,
             unicast: !endpoint.is_multicast(),
-            // A quarter of the buffer is left for what the charge of a datagram does not foresee.
+            // A quarter of the buffer is left for what the charge of a datagram does not foresee. No more than can be
+            // held: what is under way has passed out of the processor's caches by then (twice as much: 30 % less at 1 KiB).
             window: (granted as u64 / 4 * 3).min(self.reorder_window as u64),
             reorder_window: self.reorder_window,
             guard_time: self.guard_time,

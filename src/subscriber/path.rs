@@ -1,11 +1,15 @@
 //! The receive path, from the sockets to a step for the user.
 
+use core::time::Duration;
+
 use crate::error::Error;
 use crate::protocol::Step;
 use crate::subscriber::Subscriber;
 
 /// How often a call goes back to the sockets before it returns, and the subscriber before it looks at its timers.
 const REFILLS: u32 = 32;
+/// How long timers wait for the sockets to be empty.
+const OVERDUE: Duration = Duration::from_millis(10);
 
 /// What came of one call for more.
 pub(super) enum Turn {
@@ -32,7 +36,7 @@ impl Subscriber {
                 self.subscription.handle_datagram(self.now, from, datagram);
                 continue;
             }
-            if self.refills >= REFILLS {
+            if self.refills >= REFILLS || self.now.since(self.served_at) >= OVERDUE {
                 // It may come every time just before it is waited for, and timers would never have their turn.
                 self.do_what_is_due();
             }
@@ -76,7 +80,7 @@ impl Subscriber {
     }
 
     fn do_what_is_due(&mut self) {
-        self.refills = 0;
+        (self.refills, self.served_at) = (0, self.now);
         let receiver = self.subscription.receiver();
         receiver.handle_timeout(self.now);
         if receiver.poll_rejoin() {
@@ -87,7 +91,7 @@ impl Subscriber {
     pub(super) fn transmit(&mut self) {
         let receiver = self.subscription.receiver();
         while let Some((to, datagram)) = receiver.peek_transmit(self.now) {
-            self.inlet.send(to, datagram);
+            self.inlet.send(self.now, to, datagram);
             receiver.sent();
         }
     }

@@ -42,8 +42,18 @@ impl Subscriber {
             self.inlet.forget();
             return Ok(());
         }
-        let next = self.subscription.receiver_ref().next_timeout();
-        self.inlet.wait(next.into_iter().chain(deadline).min(), &self.clock)
+        let receiver = self.subscription.receiver_ref();
+        let (is_recovering, next) = (receiver.is_recovering(), receiver.next_timeout());
+        let deadline = next.into_iter().chain(deadline).min();
+        if self.inlet.may_nap(is_recovering, self.now, deadline) {
+            return self.inlet.nap();
+        }
+        self.inlet.wait(deadline, &self.clock)
+    }
+
+    /// Whether the sockets are empty as of this call: what an earlier one found may be long ago.
+    pub(super) fn has_looked(&self, patience: &Patience) -> bool {
+        patience.dry_at.is_some() && self.inlet.is_surely_empty()
     }
 
     /// Looks at the sockets and the clock, and at nothing else, until something comes or is due.

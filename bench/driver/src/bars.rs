@@ -13,6 +13,7 @@ use crate::plan::FULL;
 use crate::plan::MEMORY;
 use crate::plan::NAKCAST;
 use crate::plan::NAKCAST_DROP;
+use crate::plan::NAKCAST_WIDE;
 use crate::plan::PACED;
 use crate::plan::RAW_ONE;
 use crate::plan::RAW_RING;
@@ -247,8 +248,8 @@ fn crowds() -> [Bar; 5] {
         quotient(
             "CPU of the publisher, 16 subscribers / 1, over raw-ring's",
             Wanted::AtMost(1.05),
-            &[cpu(NAKCAST, 16), cpu(RAW_RING, 1)],
-            &[cpu(NAKCAST, 1), cpu(RAW_RING, 16)],
+            &[cpu(NAKCAST_WIDE, 16), cpu(RAW_RING, 1)],
+            &[cpu(NAKCAST_WIDE, 1), cpu(RAW_RING, 16)],
         ),
         ratio(
             "memory of the publisher, end / early",
@@ -323,7 +324,7 @@ mod tests {
             let crowd = Crowd { fast, slow: 0 };
             Case { system, setting: Setting { wait: Wait::Block, crowd, ..setting(Scenario::Fanout) } }
         };
-        let runs = [(NAKCAST, 1, 4), (NAKCAST, 16, 1), (RAW_RING, 1, 4), (RAW_RING, 16, 2)];
+        let runs = [(NAKCAST_WIDE, 1, 4), (NAKCAST_WIDE, 16, 1), (RAW_RING, 1, 4), (RAW_RING, 16, 2)];
         let all: Vec<Rounds> =
             runs.map(|(system, fast, millions)| rounds(case(system, fast), &[millions * 1_000_000])).into();
         let bar = named("CPU of the publisher, 16 subscribers / 1, over raw-ring's");

@@ -97,6 +97,8 @@ const fn peer(label: &'static str, program: &'static str, name: &'static str) ->
 }
 
 pub(crate) const NAKCAST: System = ours("nakcast", &[]);
+/// As much in flight as the raw program has: how often subscribers report depends on it.
+pub(crate) const NAKCAST_WIDE: System = ours("nakcast", &["--window", "8388608"]);
 pub(crate) const NAKCAST_DROP: System = ours("nakcast, drop", &["--policy", "drop"]);
 pub(crate) const RAW_ONE: System = raw("raw-one");
 pub(crate) const RAW_SENDMMSG: System = raw("raw-sendmmsg");
@@ -167,7 +169,7 @@ const PLAN: &[Row] = &[
     Row {
         waits: &[Wait::Block],
         crowds: &[alone(1), alone(2), alone(4), alone(8), alone(16), alone(32), alone(64)],
-        ..row(&[NAKCAST, RAW_RING], setting(Scenario::Fanout))
+        ..row(&[NAKCAST_WIDE, RAW_RING], setting(Scenario::Fanout))
     },
     Row { loss: &[100], ..row(&[NAKCAST], MEMORY) },
     Row {

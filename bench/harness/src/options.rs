@@ -86,7 +86,7 @@ pub struct Options {
     /// The multicast group.
     #[arg(long, default_value = "239.77.7.7")]
     pub group: Ipv4Addr,
-    /// The port; the way back of `ping` and `echo` is the next.
+    /// The port; the way back of `ping` and `echo` is the next, and their group the next but one.
     #[arg(long)]
     pub port: u16,
     /// Bytes of a message.
@@ -137,7 +137,7 @@ pub struct Options {
     /// Bytes of the publisher's ring, if not the library's default.
     #[arg(long)]
     pub ring: Option<usize>,
-    /// Bytes in flight at most (raw systems; 0: no window).
+    /// Bytes in flight at most (raw systems; 0: no window; nakcast: what its buffers are made for).
     #[arg(long)]
     pub window: Option<u64>,
     /// Prints the resident set every so many seconds.
@@ -180,10 +180,12 @@ impl Options {
         Duration::from_secs_f64(self.seconds)
     }
 
-    /// The way from `echo` back to `ping`: the next port.
+    /// The way from `echo` back to `ping`: the next port, and another group, since a host that has joined the group it
+    /// sends to gets a copy of everything (the next group but one: Aeron wants an odd address).
     #[must_use]
     pub fn way_back(&self) -> Self {
-        Self { port: self.port + 1, ..self.clone() }
+        let [a, b, c, d] = self.group.octets();
+        Self { port: self.port + 1, group: Ipv4Addr::new(a, b, c, d.wrapping_add(2)), ..self.clone() }
     }
 
     /// What no single option shows to be wrong.
@@ -244,10 +246,11 @@ mod tests {
     }
 
     #[test]
-    fn the_way_back_is_the_next_port() {
+    fn the_way_back_is_the_next_port_of_another_group() {
         let options = parse("--wait block --core 1").unwrap();
         let back = options.way_back();
         assert_eq!((back.port, back.core, back.wait), (4_001, Some(1), Wait::Block));
+        assert_eq!(back.group, Ipv4Addr::new(239, 77, 7, 9));
     }
 
     #[test]

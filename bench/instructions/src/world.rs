@@ -57,7 +57,8 @@ impl World {
         };
         let (writer, ring) = Ring::new(settings);
         let now = Time(1_000_000);
-        let receiver = ReceiverSettings { window: 8 << 20, ..ReceiverSettings::new(STREAM, ReceiverId(7), 1) };
+        let receiver =
+            ReceiverSettings { window: 8 << 20, ..ReceiverSettings::new(STREAM, ReceiverId(7), 1) };
         let mut world = Self {
             writer,
             ring,

@@ -86,7 +86,12 @@ fn how_to_send(builder: PublisherBuilder, options: &Options) -> PublisherBuilder
 }
 
 fn how_to_receive(builder: SubscriberBuilder, options: &Options) -> SubscriberBuilder {
-    builder.segmentation(options.is_segmenting()).wait(wait(options)).busy_poll(busy_poll(options))
+    let builder =
+        builder.segmentation(options.is_segmenting()).wait(wait(options)).busy_poll(busy_poll(options));
+    match options.window.and_then(|bytes| usize::try_from(bytes).ok()).filter(|bytes| *bytes > 0) {
+        Some(bytes) => builder.receive_buffer(4 * bytes).reorder_window(3 * bytes),
+        None => builder,
+    }
 }
 
 const fn busy_poll(options: &Options) -> Duration {

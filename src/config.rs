@@ -1,20 +1,33 @@
 //! Every setting with its default, unit, reason and cost, in one place.
 
+mod policy;
+mod stream;
 mod tuning;
 
 use core::time::Duration;
 
 use crate::endpoint::Endpoint;
 use crate::endpoint::EndpointError;
+use crate::endpoint::TcpEndpoint;
+use crate::endpoint::UdpEndpoint;
 use crate::error::Error;
 use crate::protocol::Order;
 use crate::sim::Faults;
 
+pub use policy::Policy;
+pub(crate) use stream::Carriers;
+pub(crate) use stream::Reconnect;
+pub use stream::STREAMS;
+pub use stream::Start;
+pub use stream::TOPICS;
 pub(crate) use tuning::Tuning;
 pub use tuning::Wait;
 
 /// UDP payload of a datagram, in bytes: fits an Ethernet frame with room for a tunnel's headers.
 pub const DATAGRAM: usize = 1_400;
+/// Bytes of a batch of a publisher that has connections alone: a header and a checksum for 110 messages of 32 bytes
+/// (with 38 of them, as in [`DATAGRAM`], half as many a second; with ever more, no gain).
+pub const STREAM_BATCH: usize = 4_096;
 /// Retransmit ring, in bytes: a second of history at 32 MB/s.
 pub const RING: usize = 32 << 20;
 /// The longest message, in bytes, if a quarter of the ring is not less.
@@ -30,48 +43,13 @@ pub const REORDER_WINDOW: usize = 4 << 20;
 /// How long dropping a publisher waits for its subscribers.
 pub const FINISH_ON_DROP: Duration = Duration::from_secs(1);
 
-/// What a publisher does for the sake of slow subscribers.
-///
-/// `Drop`: the fastest live subscriber sets the pace; the others lose what they cannot take, and each is told exactly
-/// which offsets, and one that always wants more repairs than its share is cut off by name until it is near the head
-/// again. `Block`: the slowest live subscriber sets the pace; everybody gets everything, or is evicted by
-/// name. With no live subscriber, nothing is waited for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Policy {
-    /// Paced by the fastest.
-    Drop {
-        /// The longest wait without any progress, before the publisher runs free. 100 ms.
-        pace: Duration,
-        /// Never wait at all: datagrams that find no room at any subscriber are repaired, or lost by name.
-        free_running: bool,
-    },
-    /// Paced by the slowest.
-    Block {
-        /// How long one subscriber may hold the publisher without moving before it is evicted. 5 s.
-        patience: Duration,
-    },
-}
-
-impl Policy {
-    /// `Drop` with its defaults.
-    pub const DROP: Self = Self::Drop { pace: Duration::from_millis(100), free_running: false };
-    /// `Block` with its defaults.
-    pub const BLOCK: Self = Self::Block { patience: Duration::from_secs(5) };
-}
-
-impl Default for Policy {
-    fn default() -> Self {
-        Self::DROP
-    }
-}
-
 /// Settings of a [`Publisher`](crate::Publisher); see [`Publisher::builder`](crate::Publisher::builder).
 #[derive(Debug, Clone)]
 #[must_use = "nothing is opened before `open`"]
 pub struct PublisherBuilder {
-    pub(crate) endpoint: Option<Result<Endpoint, EndpointError>>,
-    pub(crate) datagram: usize,
+    pub(crate) udp: Option<Result<UdpEndpoint, EndpointError>>,
+    pub(crate) tcp: Option<Result<TcpEndpoint, EndpointError>>,
+    pub(crate) datagram: Option<usize>,
     pub(crate) fragment: bool,
     pub(crate) ring: usize,
     pub(crate) policy: Policy,
@@ -82,13 +60,15 @@ pub struct PublisherBuilder {
     pub(crate) receive_buffer: usize,
     pub(crate) tuning: Tuning,
     pub(crate) background_core: Option<usize>,
+    pub(crate) streams: usize,
 }
 
 impl Default for PublisherBuilder {
     fn default() -> Self {
         Self {
-            endpoint: None,
-            datagram: DATAGRAM,
+            udp: None,
+            tcp: None,
+            datagram: None,
             fragment: false,
             ring: RING,
             policy: Policy::DROP,
@@ -99,6 +79,7 @@ impl Default for PublisherBuilder {
             receive_buffer: RECEIVE_BUFFER,
             tuning: Tuning::default(),
             background_core: None,
+            streams: STREAMS,
         }
     }
 }
@@ -106,20 +87,24 @@ impl Default for PublisherBuilder {
 impl PublisherBuilder {
     /// Where to publish: a group, or one subscriber's address. An error in the URI is told by `open`.
     pub fn udp(mut self, uri: &str) -> Self {
-        self.endpoint = Some(uri.parse());
+        self.udp = Some(uri.parse());
         self
     }
 
     /// Where to publish, already parsed.
-    pub fn endpoint(mut self, endpoint: Endpoint) -> Self {
-        self.endpoint = Some(Ok(endpoint));
+    pub fn endpoint(mut self, endpoint: impl Into<Endpoint>) -> Self {
+        match endpoint.into() {
+            Endpoint::Udp(udp) => self.udp = Some(Ok(udp)),
+            Endpoint::Tcp(tcp) => self.tcp = Some(Ok(tcp)),
+        }
         self
     }
 
     /// Bytes of UDP payload in a datagram, 512 to 65,000; default 1,400. Larger ones than the interface's MTU carries
-    /// are refused at open, unless [`fragment`](Self::fragment) is set.
+    /// are refused at open, unless [`fragment`](Self::fragment) is set. It is the size of a batch over connections, too;
+    /// with these alone, where no network's limit counts, the default is [`STREAM_BATCH`].
     pub fn datagram(mut self, bytes: usize) -> Self {
-        self.datagram = bytes;
+        self.datagram = Some(bytes);
         self
     }
 
@@ -177,14 +162,27 @@ impl PublisherBuilder {
         self
     }
 
-    pub(crate) fn check(&self) -> Result<Endpoint, Error> {
-        let endpoint = self.endpoint.clone().ok_or(Error::NoEndpoint)??;
-        within("datagram", self.datagram, 512, 65_000)?;
+    /// Bytes of a batch, as chosen or by default.
+    pub(crate) fn batch(&self) -> usize {
+        self.datagram.unwrap_or(if self.udp.is_some() { DATAGRAM } else { STREAM_BATCH })
+    }
+
+    pub(crate) fn check(&self) -> Result<Carriers, Error> {
+        let carriers = self.carriers()?;
+        within("datagram", self.batch(), 512, 65_000)?;
         within("ring", self.ring, 8 * 65_536, 1 << 40)?;
         within_time("linger", self.linger, (Duration::ZERO, Duration::from_secs(1)))?;
         self.tuning.check()?;
-        Ok(endpoint)
+        Ok(carriers)
     }
+}
+
+fn within_count(setting: &'static str, value: usize, least: usize, most: usize) -> Result<(), Error> {
+    if (least..=most).contains(&value) {
+        return Ok(());
+    }
+    let wanted = format!("choose {least} to {most}");
+    Err(Error::Setting { setting, value: value as u64, wanted })
 }
 
 fn within(setting: &'static str, value: usize, least: usize, most: usize) -> Result<(), Error> {
@@ -212,13 +210,14 @@ fn within_time(
 #[derive(Debug, Clone)]
 #[must_use = "nothing is opened before `open`"]
 pub struct SubscriberBuilder {
-    pub(crate) endpoint: Option<Result<Endpoint, EndpointError>>,
+    pub(crate) udp: Option<Result<UdpEndpoint, EndpointError>>,
+    pub(crate) tcp: Option<Result<TcpEndpoint, EndpointError>>,
     pub(crate) topics: Vec<Vec<u8>>,
     pub(crate) order: Order,
     pub(crate) repair: bool,
     pub(crate) conflate: Option<usize>,
     pub(crate) observer: bool,
-    pub(crate) receive_buffer: usize,
+    pub(crate) receive_buffer: Option<usize>,
     pub(crate) reorder_window: usize,
     pub(crate) guard_time: Option<Duration>,
     pub(crate) repair_timeout: Duration,
@@ -226,18 +225,21 @@ pub struct SubscriberBuilder {
     pub(crate) sources: usize,
     pub(crate) faults: Faults,
     pub(crate) tuning: Tuning,
+    pub(crate) start: Start,
+    pub(crate) reconnect: Reconnect,
 }
 
 impl Default for SubscriberBuilder {
     fn default() -> Self {
         Self {
-            endpoint: None,
+            udp: None,
+            tcp: None,
             topics: Vec::new(),
             order: Order::Ordered,
             repair: true,
             conflate: None,
             observer: false,
-            receive_buffer: RECEIVE_BUFFER,
+            receive_buffer: None,
             reorder_window: REORDER_WINDOW,
             guard_time: None,
             repair_timeout: Duration::from_secs(1),
@@ -245,6 +247,8 @@ impl Default for SubscriberBuilder {
             sources: 64,
             faults: Faults::default(),
             tuning: Tuning::default(),
+            start: Start::Live,
+            reconnect: Reconnect::default(),
         }
     }
 }
@@ -252,18 +256,21 @@ impl Default for SubscriberBuilder {
 impl SubscriberBuilder {
     /// What to listen to. An error in the URI is told by `open`.
     pub fn udp(mut self, uri: &str) -> Self {
-        self.endpoint = Some(uri.parse());
+        self.udp = Some(uri.parse());
         self
     }
 
     /// What to listen to, already parsed.
-    pub fn endpoint(mut self, endpoint: Endpoint) -> Self {
-        self.endpoint = Some(Ok(endpoint));
+    pub fn endpoint(mut self, endpoint: impl Into<Endpoint>) -> Self {
+        match endpoint.into() {
+            Endpoint::Udp(udp) => self.udp = Some(Ok(udp)),
+            Endpoint::Tcp(tcp) => self.tcp = Some(Ok(tcp)),
+        }
         self
     }
 
-    /// Only messages whose topic begins with `prefix`; call it again for more. Default: all. The others still cross
-    /// the network, and are counted as filtered.
+    /// Only messages whose topic begins with `prefix`; call it again for more. Default: all. Over UDP the others still
+    /// cross the network, and over TCP the publisher is told (1,024 prefixes at most); either way they are counted as filtered.
     pub fn topic(mut self, prefix: impl AsRef<[u8]>) -> Self {
         self.topics.push(prefix.as_ref().to_vec());
         self
@@ -295,10 +302,11 @@ impl SubscriberBuilder {
         self
     }
 
-    /// `SO_RCVBUF` to ask for, in bytes of kernel memory; default 8 MiB. What the kernel grants decides how much may be
-    /// under way; [`Subscriber::receive_buffer`](crate::Subscriber::receive_buffer) tells.
+    /// `SO_RCVBUF` to ask for, in bytes of kernel memory; default 8 MiB over UDP, and over TCP whatever the kernel finds
+    /// best. What it grants decides how much may be under way;
+    /// [`Subscriber::receive_buffer`](crate::Subscriber::receive_buffer) tells.
     pub fn receive_buffer(mut self, bytes: usize) -> Self {
-        self.receive_buffer = bytes;
+        self.receive_buffer = Some(bytes);
         self
     }
 
@@ -334,16 +342,16 @@ impl SubscriberBuilder {
         self
     }
 
-    /// Loses datagrams on purpose, to see what comes of it; default none.
+    /// Loses datagrams on purpose, to see what comes of it (UDP); default none.
     pub fn faults(mut self, faults: Faults) -> Self {
         self.faults = faults;
         self
     }
 
     pub(crate) fn check(&self) -> Result<Endpoint, Error> {
-        let endpoint = self.endpoint.clone().ok_or(Error::NoEndpoint)??;
+        let endpoint = self.line()?;
         within("reorder_window", self.reorder_window, 65_536, 1 << 40)?;
-        within("sources", self.sources, 1, 4_096)?;
+        within_count("sources", self.sources, 1, 4_096)?;
         self.tuning.check()?;
         let (millisecond, day) = (Duration::from_millis(1), Duration::from_secs(86_400));
         within_time("guard", self.guard_time.unwrap_or_default(), (Duration::ZERO, Duration::from_secs(10)))?;

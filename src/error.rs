@@ -1,21 +1,50 @@
 //! What can go wrong, one type for each boundary.
 
+use core::net::SocketAddr;
 use core::time::Duration;
 use std::io;
 
 use crate::endpoint::EndpointError;
 pub use crate::io::InterfaceError;
+use crate::io::LinkFault;
 pub use crate::io::SocketError;
 use crate::offset::Offset;
 use crate::wire::ReceiverId;
+use crate::wire::StreamId;
 
 /// Why a publisher or a subscriber did not open, or broke.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// No endpoint was given.
-    #[error("no endpoint: name one with `.udp(\"udp://239.192.0.1:4000?interface=lo\")`")]
+    #[error(
+        "no endpoint: name one with `.udp(\"udp://239.192.0.1:4000?interface=lo\")` or `.tcp(\"tcp://127.0.0.1:7001\")`"
+    )]
     NoEndpoint,
+    /// A publisher carries one stream, whatever carries it.
+    #[error("udp:// names stream {udp} and tcp:// stream {tcp}: write the same stream= in both")]
+    StreamsDiffer {
+        /// Over UDP.
+        udp: StreamId,
+        /// Over TCP.
+        tcp: StreamId,
+    },
+    /// A publisher has no use for topics in its URI.
+    #[error("topic= is for subscribers: leave it out of the publisher's URI")]
+    TopicsAtPublisher,
+    /// A subscriber follows one endpoint.
+    #[error("a subscriber follows one endpoint: leave out `.udp(..)` or `.tcp(..)`")]
+    TwoEndpoints,
+    /// Over UDP there is only the present.
+    #[error(
+        "what lies in the past comes over TCP only: subscribe to the publisher's tcp:// endpoint, or begin with `Start::Live`"
+    )]
+    StartNeedsTcp,
+    /// A connection loses nothing, on purpose or otherwise.
+    #[error(
+        "faults lose datagrams, which a tcp:// endpoint has none of: leave `.faults(..)` out, or use udp://"
+    )]
+    FaultsNeedUdp,
     /// The URI is not an endpoint.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
@@ -25,6 +54,14 @@ pub enum Error {
     /// The socket did not open.
     #[error(transparent)]
     Socket(#[from] SocketError),
+    /// Connections cannot be taken there.
+    #[error("cannot listen at {address}: {error}{}", listen_hint(.error))]
+    Listen {
+        /// The endpoint.
+        address: String,
+        /// What the system said.
+        error: io::Error,
+    },
     /// A setting does not fit.
     #[error("{setting} is {value}: {wanted}")]
     Setting {
@@ -35,6 +72,34 @@ pub enum Error {
         /// What fits.
         wanted: String,
     },
+    /// The publisher's name is not known.
+    #[error("{host} cannot be looked up ({error}): check how it is written, or write its address")]
+    UnknownHost {
+        /// The name.
+        host: String,
+        /// What the system's resolver said.
+        error: io::Error,
+    },
+    /// The publisher will never have anything for this subscriber. A later call asks it again.
+    #[error("the publisher at {address} refuses this subscriber: {reason}")]
+    Refused {
+        /// The publisher.
+        address: SocketAddr,
+        /// Why.
+        reason: Refusal,
+    },
+    /// The publisher was tried as often as the user allows. A later call tries as often again.
+    #[error(
+        "no connection to {host} after {tries} tries (last: {error}): start the publisher, check host and port, or allow more with `.reconnect_limit(..)`"
+    )]
+    Unreachable {
+        /// Its name and port.
+        host: String,
+        /// How often each of its addresses was tried.
+        tries: u32,
+        /// What happened last.
+        error: io::Error,
+    },
     /// The system refused something that it should not.
     #[error("{doing}: {error}")]
     System {
@@ -43,6 +108,46 @@ pub enum Error {
         /// What it said.
         error: io::Error,
     },
+}
+
+/// Why a publisher refuses a subscriber for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// It does not publish that stream.
+    #[error("it publishes no such stream; write the stream= that it does")]
+    Stream,
+    /// It cannot serve the request.
+    #[error(
+        "it cannot serve this request; begin no later than with what it published (`Start::At`), and use the same version on both sides"
+    )]
+    Broken,
+}
+
+impl From<LinkFault> for Error {
+    fn from(fault: LinkFault) -> Self {
+        match fault {
+            LinkFault::Unknown { host, error } => Self::UnknownHost { host, error },
+            LinkFault::NoStream { address } => Self::Refused { address, reason: Refusal::Stream },
+            LinkFault::Broken { address } => Self::Refused { address, reason: Refusal::Broken },
+            LinkFault::Unreachable { host, rounds: tries, error } => Self::Unreachable { host, tries, error },
+            LinkFault::System { doing, error } => Self::System { doing, error },
+        }
+    }
+}
+
+/// What to do about an address that connections cannot be taken at.
+fn listen_hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "; another process holds the port: stop it, or choose another (0 takes any that is free)"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "; that is no address of this machine: `ip address` lists those, and 0.0.0.0 or [::] stands for all"
+        }
+        io::ErrorKind::PermissionDenied => "; ports below 1024 need CAP_NET_BIND_SERVICE: choose one above",
+        _ => "; is the name known, and one of this machine?",
+    }
 }
 
 impl Error {

@@ -1,5 +1,5 @@
-//! Brokerless publish/subscribe over UDP: publishers send numbered messages straight to subscribers by multicast, keep
-//! what they sent, and send it again to whoever missed it. **Nothing is lost in silence**: `published = delivered +
+//! Brokerless publish/subscribe: publishers send numbered messages straight to subscribers, by UDP multicast or over TCP,
+//! keep what they sent, and send it again to whoever missed it. **Nothing is lost in silence**: `published = delivered +
 //! lost`, and each loss is named.
 //!
 //! # A publisher and a subscriber
@@ -45,6 +45,30 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! # Without multicast, and late
+//!
+//! Over TCP, from what the publisher still holds; a connection that is cut is made again, and goes on where it was.
+//!
+//! ```
+//! use nakcast::Event;
+//! use nakcast::Publisher;
+//! use nakcast::Start;
+//! use nakcast::Subscriber;
+//!
+//! let mut publisher = Publisher::bind("tcp://127.0.0.1:0")?;
+//! publisher.publish(b"trades", b"AAPL 100 @ 187.20")?;
+//!
+//! let address = publisher.stream_address().expect("it listens");
+//! let mut late = Subscriber::builder().tcp(&format!("tcp://{address}")).from(Start::Earliest).open()?;
+//! let Event::SourceUp { from, .. } = late.recv()? else { panic!("a source comes up first") };
+//! let Event::Message(message) = late.recv()? else { panic!("nothing is lost") };
+//! assert_eq!((from, message.offset, message.payload), (from, from, &b"AAPL 100 @ 187.20"[..]));
+//! # publisher.abort();
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Equal nodes find one another with [`Discovery`].
+//!
 //! # Written in place
 //!
 //! ```
@@ -61,7 +85,8 @@
 //! Each names only those below it, and a test proves it.
 //!
 //! ```text
-//! publisher subscriber config endpoint error event stats      what users call
+//! publisher subscriber discovery                              what users call
+//! config endpoint error event stats
 //! io          sockets, system calls, the one clock, waiting
 //! sim         the machines in a world that fails on purpose, by a seed
 //! protocol    state machines without input or output
@@ -84,6 +109,7 @@ pub mod time;
 pub mod wire;
 
 mod config;
+pub mod discovery;
 mod endpoint;
 mod error;
 mod event;
@@ -102,14 +128,28 @@ pub use config::RECEIVE_BUFFER;
 pub use config::REORDER_WINDOW;
 pub use config::RING;
 pub use config::SEND_BUFFER;
+pub use config::STREAM_BATCH;
+pub use config::STREAMS;
+pub use config::Start;
 pub use config::SubscriberBuilder;
+pub use config::TOPICS;
 pub use config::Wait;
+pub use discovery::Announcement;
+pub use discovery::Discovery;
+pub use discovery::DiscoveryError;
+pub use discovery::DiscoveryEvent;
+pub use discovery::DiscoveryStats;
+pub use discovery::NodeId;
+pub use discovery::Peer;
 pub use endpoint::Endpoint;
 pub use endpoint::EndpointError;
+pub use endpoint::TcpEndpoint;
+pub use endpoint::UdpEndpoint;
 pub use error::Error;
 pub use error::FinishError;
 pub use error::InterfaceError;
 pub use error::PublishError;
+pub use error::Refusal;
 pub use error::SocketError;
 pub use error::WaitError;
 pub use event::DownReason;
@@ -129,6 +169,7 @@ pub use publisher::Publisher;
 pub use publisher::SharedPublisher;
 pub use sim::Faults;
 pub use stats::Book;
+pub use stats::ConnectionStats;
 pub use stats::Offload;
 pub use stats::PublisherStats;
 pub use stats::ReceiverRow;
@@ -137,6 +178,7 @@ pub use stats::RepairTimes;
 pub use stats::SenderStats;
 pub use stats::SourceSnapshot;
 pub use stats::SourceStats;
+pub use stats::StreamStats;
 pub use stats::SubscriberStats;
 pub use subscriber::Subscriber;
 pub use wire::ReceiverId;

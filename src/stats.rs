@@ -3,6 +3,7 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 
+pub use crate::io::ConnectionStats;
 pub use crate::io::Offload;
 use crate::offset::Offset;
 pub use crate::protocol::Book;
@@ -12,6 +13,7 @@ pub use crate::protocol::ReceiverStats;
 pub use crate::protocol::RepairTimes;
 pub use crate::protocol::SenderStats;
 pub use crate::protocol::SourceStats;
+use crate::wire::CloseReason;
 use crate::wire::SessionId;
 
 /// What a publisher has counted.
@@ -40,6 +42,41 @@ pub struct PublisherStats {
     pub kernel_drops: u64,
     /// Whether datagrams of equal size go to the kernel in one piece (GSO).
     pub segmentation: Offload,
+    /// Connections (TCP).
+    pub streams: StreamStats,
+}
+
+/// What a publisher has counted of the connections it takes; nothing for one over UDP alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct StreamStats {
+    /// Connections that there are.
+    pub connections: usize,
+    /// Connections taken since the publisher was opened.
+    pub accepted: u64,
+    /// Of those, connections refused: for want of room, for another stream, or because no HELLO that can be served came
+    /// within 10 s, or before more than 1,024 others had come that said nothing either.
+    pub refused: u64,
+    /// Connections of subscribers that broke off, without the subscriber having said that it leaves.
+    pub cut: u64,
+    /// Bytes written to connections.
+    pub bytes: u64,
+    /// Times the ring has overrun a connection: its subscriber was told what it has lost.
+    pub overruns: u64,
+    /// Connections closed because their subscribers were too slow, as the policy `Disconnect` says.
+    pub slow: u64,
+    /// Connections closed because their subscribers had used up the publisher's patience, as the policy `Block` says.
+    pub evicted: u64,
+}
+
+impl StreamStats {
+    pub(crate) const fn count(&mut self, reason: CloseReason) {
+        match reason {
+            CloseReason::Slow => self.slow += 1,
+            CloseReason::Evicted => self.evicted += 1,
+            CloseReason::Stream | CloseReason::Full | CloseReason::Broken => self.refused += 1,
+        }
+    }
 }
 
 /// What a subscriber has counted, but for its sources.
@@ -61,6 +98,8 @@ pub struct SubscriberStats {
     pub receive_errors: u64,
     /// Whether the kernel may hand over datagrams of equal size in one piece (GRO).
     pub coalescing: Offload,
+    /// What became of the connection to the publisher (TCP).
+    pub connection: ConnectionStats,
 }
 
 /// One source, as a subscriber sees it.

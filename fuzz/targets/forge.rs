@@ -6,6 +6,7 @@ use nakcast::ReceiverId;
 use nakcast::SessionId;
 use nakcast::StreamId;
 use nakcast::wire;
+use nakcast::wire::CloseReason;
 use nakcast::wire::FRAME_BYTES;
 use nakcast::wire::Flags;
 use nakcast::wire::FrameFlags;
@@ -14,6 +15,8 @@ use nakcast::wire::GoneReason;
 use nakcast::wire::HEADER_BYTES;
 use nakcast::wire::Head;
 use nakcast::wire::Heartbeat;
+use nakcast::wire::Hello;
+use nakcast::wire::HelloStart;
 use nakcast::wire::Kind;
 use nakcast::wire::RangeEntry;
 use nakcast::wire::Status;
@@ -98,6 +101,12 @@ pub fn forge(script: &mut Script<'_>, claims: &Claims, out: &mut Vec<u8>) -> u64
             let after = script.word() >> (script.byte() % 32);
             wire::encode_shed(out, head, claims.receiver, after, &ranges(script, claims.around));
         }
+        Kind::Hello => {
+            let hello = Hello::new(claims.receiver, HelloStart::At).until(Offset(claims.around));
+            let topic = [script.byte()];
+            assert!(wire::encode_hello(out, head, &hello, &[topic]), "one short topic fits");
+        }
+        Kind::Close => wire::encode_close(out, head, CloseReason::Full),
     }
     0
 }

@@ -89,6 +89,11 @@ fn walk(datagram: &Datagram<'_>) {
             assert_eq!((count, status.flags.get() & !3), (0, 0));
             assert_eq!((status.receiver().0, status.token().0), (status.receiver.get(), status.token.get()));
         }
+        Body::Hello(hello, topics) => {
+            assert_eq!(topics.count(), count);
+            black_box((hello.receiver(), hello.to(), hello.start().expect("a start"), hello.is_observer()));
+        }
+        Body::Close(close) => assert_eq!((count, close.reason().is_some()), (0, true)),
     }
 }
 
@@ -142,6 +147,11 @@ fn encode(datagram: &Datagram<'_>, out: &mut Vec<u8>) {
         Body::Shed(shed, ranges) => {
             wire::encode_shed(out, &head, shed.receiver(), shed.retry_after_us(), ranges);
         }
+        Body::Hello(hello, topics) => {
+            let topics: Vec<_> = topics.collect();
+            assert!(wire::encode_hello(out, &head, hello, &topics), "it was said before");
+        }
+        Body::Close(close) => wire::encode_close(out, &head, close.reason().expect("a reason")),
     }
 }
 

@@ -17,7 +17,8 @@
 //! run of batches of equal size is one system call. The [`Writer`] fills the current train under its lock, seals,
 //! sends and [advances](Open::advance) under the same lock, and goes on to the [next](Open::next_train) when no
 //! datagram fits any more, which evicts the oldest. Any thread may [read](Ring::read) sent batches by offset: it
-//! locks an older train for one copy, and the current one only when that lock is free. (One lock around the whole
+//! locks an older train for one copy, and the current one only when that lock is free. Or it is [lent](Ring::lend) the
+//! bytes where they lie, to write them under that lock. (One lock around the whole
 //! ring was tried: it starved the repairing thread for 15 ms at p99.)
 //!
 //! What else crosses threads is atomics: `oldest`, `sent`, `next`, the totals, and [marks](Ring::charge_at) that turn
@@ -26,6 +27,7 @@
 //!
 //! Nothing here reads a clock, makes a system call but for a contended lock, or allocates after [`Ring::new`].
 
+mod lent;
 mod marks;
 mod open;
 mod repair;
@@ -36,6 +38,8 @@ mod train;
 #[cfg(test)]
 mod tests;
 
+pub use lent::Lent;
+pub use lent::LentBatch;
 pub use marks::charge;
 pub use open::Held;
 pub use open::Open;

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::PoisonError;
 use std::sync::TryLockError;
 
+use crate::history::lent::Lent;
 use crate::history::marks::Marks;
+use crate::history::marks::charge;
 use crate::history::open::Open;
 use crate::history::open::Writer;
 use crate::history::repair::Read;
@@ -185,22 +187,61 @@ impl Ring {
         if want.is_empty() {
             return Read::Copied;
         }
+        match self.look_up(want.from, |train, _| train.copy(want, out)) {
+            Ok(()) => Read::Copied,
+            Err(absent) => absent,
+        }
+    }
+
+    /// Lends sent batches to `read` where they lie, from the one that holds `from` to the end of its train: whole ones,
+    /// of `most` bytes together, or one that is longer. Otherwise says why not, and never [`Read::Copied`].
+    ///
+    /// Holds the lock of one train while `read` is at work: that of the current one only if it was free, and then
+    /// [`Lent::is_current`] asks for haste.
+    ///
+    /// # Errors
+    ///
+    /// [`Read::Gone`], [`Read::Busy`], [`Read::Unsent`].
+    pub fn lend<R>(&self, from: Offset, most: usize, read: impl FnOnce(Lent<'_>) -> R) -> Result<R, Read> {
+        self.look_up(from, |train, is_current| read(Lent::new(train, is_current, (from, most))))
+    }
+
+    /// As [`charge_at`](Self::charge_at), for every offset that is still held: what the marks have forgotten is found
+    /// in its train. `None` when that is gone, or the publisher is at work on it.
+    #[must_use]
+    pub fn charge_held(&self, offset: Offset) -> Option<u64> {
+        let in_train = || self.look_up(offset, |train, _| Lent::new(train, false, (offset, 0)).charge()).ok();
+        self.marks.charge_at(offset).or_else(in_train)
+    }
+
+    /// How much may be sent beyond a batch before that one is evicted, in charge, however full the trains are left: a
+    /// train is left when a whole datagram does not fit any more. But at least one datagram.
+    #[must_use]
+    pub fn window(&self) -> u64 {
+        let least_train = charge(SEND_BYTES - self.datagram());
+        let others = self.trains.len() as u64 - 2;
+        (others * least_train).max(charge(self.datagram()))
+    }
+
+    /// Finds the train that holds `from`, which is sent, locks it and shows it to `read`, with whether it is the current
+    /// one.
+    fn look_up<R>(&self, from: Offset, read: impl FnOnce(&Train, bool) -> R) -> Result<R, Read> {
         for _ in 0..LOOKS {
             let oldest = self.oldest();
-            if want.from < oldest {
-                return Read::Gone { oldest };
+            if from < oldest {
+                return Err(Read::Gone { oldest });
             }
-            if want.from >= self.sent() {
-                return Read::Unsent;
+            if from >= self.sent() {
+                return Err(Read::Unsent);
             }
-            let Some(train) = self.lock_to_read(self.find(want.from)) else { return Read::Busy };
+            let slot = self.slot(self.find(from));
+            let Some(train) = self.lock_to_read(slot) else { return Err(Read::Busy) };
             // It may have come round between the search and the lock.
-            if train.held().contains(want.from) {
-                train.copy(want, out);
-                return Read::Copied;
+            if train.held().contains(from) {
+                return Ok(read(&train, slot == self.current.load(Ordering::Acquire)));
             }
         }
-        Read::Busy
+        Err(Read::Busy)
     }
 
     /// The current train, if its lock is free: for the thread that sends the tail of a burst.
@@ -235,10 +276,9 @@ impl Ring {
         (number % self.trains.len() as u64) as usize
     }
 
-    /// Locks train `number`; `None` when it is the current one and at work. (A reader waits for the
+    /// Locks the train in `slot`; `None` when it is the current one and at work. (A reader waits for the
     /// current train only if the ring has come right round since it looked, which is as good as never.)
-    fn lock_to_read(&self, number: u64) -> Option<MutexGuard<'_, Train>> {
-        let slot = self.slot(number);
+    fn lock_to_read(&self, slot: usize) -> Option<MutexGuard<'_, Train>> {
         if slot == self.current.load(Ordering::Acquire) { self.try_lock(slot) } else { Some(self.lock(slot)) }
     }
 
@@ -264,7 +304,7 @@ impl Ring {
             self.oldest.store(self.base(evicted + 1).0, Ordering::Release);
         }
         let mut train = self.lock(slot);
-        train.restart(number, base);
+        train.restart(number, base, self.charge_sent());
         self.bases[slot].store(base.0, Ordering::Release);
         self.tail.store(number, Ordering::Release);
         self.current.store(slot, Ordering::Release);

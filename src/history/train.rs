@@ -91,6 +91,8 @@ pub(super) struct Train {
     sent: Offset,
     open_base: Offset,
     next: Offset,
+    /// The charge of all that was sent before its first batch.
+    pub(super) charge: u64,
 }
 
 impl Train {
@@ -116,14 +118,17 @@ impl Train {
             sent: Offset::ZERO,
             open_base: Offset::ZERO,
             next: Offset::ZERO,
+            charge: 0,
         };
-        train.restart(0, Offset::ZERO);
+        train.restart(0, Offset::ZERO, 0);
         train
     }
 
-    /// Forgets everything and starts over as train `number`, whose first message will be `base`.
-    pub(super) fn restart(&mut self, number: u64, base: Offset) {
+    /// Forgets everything and starts over as train `number`, whose first message will be `base`, once `charge` was
+    /// sent.
+    pub(super) fn restart(&mut self, number: u64, base: Offset, charge: u64) {
         self.number = number;
+        self.charge = charge;
         self.sizes.clear();
         self.counts.clear();
         self.sent_batches = 0;
@@ -271,6 +276,17 @@ impl Train {
             }
             (at, base) = (end, offsets.to);
         }
+    }
+
+    /// The bytes on the wire and the offsets of a batch that was handed to the socket.
+    pub(super) fn sent_batch(&self, index: usize) -> Option<(usize, u64)> {
+        let sent = self.sizes.get(..self.sent_batches)?;
+        Some((usize::from(*sent.get(index)?), u64::from(*self.counts.get(index)?)))
+    }
+
+    /// `len` bytes from `at` on.
+    pub(super) fn bytes_at(&self, at: usize, len: usize) -> Option<&[u8]> {
+        self.bytes.get(at..at + len)
     }
 
     /// Offsets that were handed to the socket.

@@ -8,9 +8,11 @@
 //!   errors, counted by kind <─┘       │                        └──> drops in the kernel
 //!                                     │
 //!                           native ── or ── portable           Poller: waits on sockets, a deadline, a Waker
-//!                             │                │
+//!                             │                │                Watch: a subscriber's sleep on two sockets; sleep_on: a publisher's
 //!                            sys           quinn-udp
 //! ```
+//!
+//! `Listener`, `Peer` and `Switchboard` are a publisher's connections, `Link` is a subscriber's one.
 //!
 //! `sys` alone holds `unsafe`. `native` (Linux) and `portable` (other systems; on Linux with the feature `portable`)
 //! have one surface and must pass the same tests.
@@ -19,6 +21,7 @@ mod clock;
 mod drops;
 mod errors;
 mod interface;
+mod listener;
 mod membership;
 #[cfg(all(target_os = "linux", not(feature = "portable")))]
 mod native;
@@ -29,6 +32,8 @@ mod poll;
 mod pool;
 #[cfg(any(not(target_os = "linux"), feature = "portable"))]
 mod portable;
+mod sleep;
+mod stream;
 #[cfg(all(target_os = "linux", not(feature = "portable")))]
 mod sys;
 mod udp;
@@ -42,6 +47,10 @@ use self::portable as backend;
 pub(crate) use self::clock::Clock;
 pub(crate) use self::interface::Interface;
 pub use self::interface::InterfaceError;
+pub(crate) use self::listener::Call;
+pub(crate) use self::listener::Listener;
+pub(crate) use self::listener::Peer;
+pub(crate) use self::listener::Switchboard;
 pub use self::offload::Offload;
 pub(crate) use self::open::PublisherSocket;
 pub use self::open::SocketError;
@@ -51,6 +60,13 @@ pub(crate) use self::poll::Poller;
 pub(crate) use self::poll::Waker;
 pub(crate) use self::pool::Pool;
 pub(crate) use self::pool::Span;
+pub(crate) use self::sleep::BoardName;
+pub(crate) use self::sleep::SLEEPS;
+pub(crate) use self::sleep::sleep_on;
+pub use self::stream::ConnectionStats;
+pub(crate) use self::stream::Link;
+pub(crate) use self::stream::LinkFault;
+pub(crate) use self::stream::LinkSettings;
 pub(crate) use self::udp::UdpSocket;
 pub(crate) use self::watch::Watch;
 

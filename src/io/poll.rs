@@ -66,6 +66,34 @@ impl Poller {
         self.poll.registry().register(source, Token(token), Interest::READABLE)
     }
 
+    /// Adds a connection that is being made: `token` tells when it is, and then when it is readable.
+    ///
+    /// # Errors
+    ///
+    /// As [`Poller::add`].
+    pub(super) fn add_stream(&self, source: &mut impl Source, token: usize) -> io::Result<()> {
+        if token >= MOST_SOURCES {
+            return Err(ErrorKind::InvalidInput.into());
+        }
+        self.poll.registry().register(source, Token(token), Interest::READABLE | Interest::WRITABLE)
+    }
+
+    /// From now on `token` tells when the connection is readable, and when there is room for `writing`.
+    ///
+    /// # Errors
+    ///
+    /// What the system said.
+    pub(super) fn watch_stream(
+        &self,
+        source: &mut impl Source,
+        token: usize,
+        writing: bool,
+    ) -> io::Result<()> {
+        let room = writing.then_some(Interest::WRITABLE);
+        let interest = room.map_or(Interest::READABLE, |room| Interest::READABLE | room);
+        self.poll.registry().reregister(source, Token(token), interest)
+    }
+
     /// Adds a socket that its owner keeps; otherwise as [`Poller::add`].
     ///
     /// # Errors
@@ -74,6 +102,21 @@ impl Poller {
     #[cfg(unix)]
     pub(crate) fn add_shared(&self, socket: &BorrowedFd<'_>, token: usize) -> io::Result<()> {
         self.poll.registry().register(&mut SourceFd(&socket.as_raw_fd()), Token(token), Interest::READABLE)
+    }
+
+    /// Adds a poll of other sockets: `token` tells when one of those has something to tell.
+    ///
+    /// # Errors
+    ///
+    /// What the system said; `Unsupported` where a poll cannot be polled.
+    pub(crate) fn add_board(&self, board: &super::listener::Switchboard, token: usize) -> io::Result<()> {
+        #[cfg(unix)]
+        return self.add_shared(&board.as_fd(), token);
+        #[cfg(not(unix))]
+        {
+            let _ = (board, token);
+            Err(ErrorKind::Unsupported.into())
+        }
     }
 
     /// A handle that ends a wait from any thread.

@@ -22,6 +22,7 @@ mod linger;
 mod receiver;
 mod rtt;
 mod sender;
+mod stream;
 mod subscription;
 
 pub use linger::Leave;
@@ -30,4 +31,5 @@ pub use linger::Look;
 pub use receiver::*;
 pub use rtt::RoundTrip;
 pub use sender::*;
+pub use stream::*;
 pub use subscription::*;

@@ -9,6 +9,7 @@ use crate::io::Poller;
 use crate::offset::Offset;
 use crate::publisher::core::Core;
 use crate::publisher::core::Sending;
+use crate::publisher::streams::By;
 use crate::time::Time;
 
 /// The longest nap while the publisher is busy: each wake-up on its core costs it some 65 µs, so a thousand a second
@@ -31,7 +32,7 @@ pub(super) fn run(core: &Arc<Core>, mut poller: Poller, linger: Duration) {
         let now = core.clock.now();
         if core.is_attended(now) {
             // Not on the socket: whatever comes there would wake this thread, on a core that the publisher needs.
-            let calm = if core.is_lossy() { LONGEST_NAP } else { CALM_NAP };
+            let calm = if core.is_lossy() || core.carrier.is_some() { LONGEST_NAP } else { CALM_NAP };
             // A publisher that rests looks after what it holds itself.
             let nap = if core.is_resting(now) { None } else { tail.look_beside(core) };
             std::thread::park_timeout(nap.unwrap_or(calm));
@@ -180,6 +181,7 @@ impl Tail {
         open.set_limit(0);
         let sending = core.send_unsent(&mut open);
         drop(open);
+        core.carry(By::Background);
         if sending == Sending::Done {
             self.seen = None;
         }

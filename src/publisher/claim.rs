@@ -8,6 +8,7 @@ use crate::offset::Offset;
 use crate::protocol::Leave;
 use crate::publisher::core::Core;
 use crate::publisher::path::Departure;
+use crate::publisher::streams::By;
 
 /// Room for one message in the open batch, to be written in place and then [committed](Claim::commit).
 ///
@@ -34,6 +35,10 @@ impl Claim<'_> {
         let offset = self.open.commit();
         self.is_committed = true;
         self.departure.leave(self.core, &mut self.open, self.leave);
+        let core = self.core;
+        // The train is unlocked first: it is read now.
+        drop(self);
+        core.carry(By::Publisher);
         offset
     }
 }

@@ -1,5 +1,7 @@
 //! What a publisher's owner and its background thread share.
 
+mod attendance;
+
 use core::net::SocketAddr;
 use core::sync::atomic::AtomicBool;
 use core::sync::atomic::AtomicU64;
@@ -19,14 +21,16 @@ use crate::history::Ring;
 use crate::history::Stamp;
 use crate::history::charge;
 use crate::io::Clock;
-use crate::io::UdpSocket;
 use crate::io::Waker;
 use crate::offset::Offset;
 use crate::protocol::Destination;
 use crate::protocol::OPENING_BATCHES;
 use crate::publisher::engine::Engine;
 use crate::publisher::engine::Transmitted;
+use crate::publisher::outlet::Outlet;
 use crate::publisher::parcel::Parcel;
+use crate::publisher::streams::By;
+use crate::publisher::streams::Carrier;
 use crate::stats::PublisherStats;
 use crate::time::Time;
 use crate::wire::Flags;
@@ -37,8 +41,6 @@ const REPAIRS: u32 = 8;
 /// When to try again what the socket or a lock refused just now.
 const SOON: Duration = Duration::from_micros(100);
 
-/// So long after the publisher served its own socket the background thread leaves it to it.
-const ATTENDED: Duration = Duration::from_millis(2);
 /// How long to wait at a time for room in a full send buffer.
 const FULL: Duration = Duration::from_millis(1);
 
@@ -46,8 +48,10 @@ const FULL: Duration = Duration::from_millis(1);
 #[derive(Debug)]
 pub(super) struct Core {
     pub(super) ring: Arc<Ring>,
-    pub(super) socket: UdpSocket,
+    pub(super) socket: Outlet,
     pub(super) group: SocketAddr,
+    /// The connections, of a publisher that takes any.
+    pub(super) carrier: Option<Carrier>,
     pub(super) clock: Clock,
     /// Ends the background thread's wait.
     pub(super) waker: Waker,
@@ -80,6 +84,7 @@ impl Core {
             ring: parts.ring,
             socket: parts.socket,
             group: parts.group,
+            carrier: parts.carrier,
             clock: parts.clock,
             waker: parts.waker,
             alert: AtomicBool::new(false),
@@ -105,6 +110,20 @@ impl Core {
     /// Takes in what came, does what is due, sends what is to be sent; gives when to do so again. Repairs leave while
     /// the machine is free for others.
     pub(super) fn serve<'a>(
+        &'a self,
+        engine: MutexGuard<'a, Engine>,
+        now: Time,
+    ) -> (MutexGuard<'a, Engine>, Option<Time>) {
+        let (engine, carry_at) = match &self.carrier {
+            None => (engine, None),
+            Some(carrier) => carrier.serve(self, engine, now),
+        };
+        let (engine, next) = self.serve_datagrams(engine, now);
+        (engine, next.into_iter().chain(carry_at).min())
+    }
+
+    /// The same but for connections.
+    fn serve_datagrams<'a>(
         &'a self,
         mut engine: MutexGuard<'a, Engine>,
         now: Time,
@@ -153,19 +172,6 @@ impl Core {
         (engine, transmitted)
     }
 
-    /// A publisher that is at work serves its own socket, unless another thread is just doing so; gives when that is
-    /// wanted again, and how many NAKs came so far.
-    pub(super) fn attend(&self, now: Time) -> (Option<Time>, u64) {
-        self.attended.store(now.0, Ordering::Relaxed);
-        let engine = match self.engine.try_lock() {
-            Ok(engine) => engine,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return (None, 0),
-        };
-        let (engine, next) = self.serve(engine, now);
-        (next, engine.sender.stats().naks)
-    }
-
     pub(super) fn set_lossy(&self, lossy: bool) {
         self.lossy.store(lossy, Ordering::Relaxed);
     }
@@ -174,63 +180,9 @@ impl Core {
         self.lossy.load(Ordering::Relaxed)
     }
 
-    /// Whether the publisher serves its own socket these days, so that nobody else has to wake up for it.
-    pub(super) fn is_attended(&self, now: Time) -> bool {
-        let at = self.attended.load(Ordering::Relaxed);
-        at != 0 && now.since(Time(at)) < ATTENDED
-    }
-
-    /// Whether the publisher sleeps on its own socket.
-    pub(super) fn is_resting(&self, now: Time) -> bool {
-        self.attended.load(Ordering::Relaxed) > now.0
-    }
-
-    /// The publisher goes on serving its own socket.
-    pub(super) fn stay_attended(&self, now: Time) {
-        self.attended.store(now.0, Ordering::Relaxed);
-    }
-
-    /// A held publisher sleeps until something comes for it, or `deadline`: on its own socket, since to be woken by
-    /// the background thread takes two wake-ups.
-    pub(super) fn rest(&self, engine: MutexGuard<'_, Engine>, deadline: Time, now: Time) {
-        if !UdpSocket::SLEEPS {
-            self.hand_over();
-            drop(self.wait_served(engine, deadline, now));
-            return;
-        }
-        self.stay_attended(deadline);
-        drop(engine);
-        if let Err(error) = self.socket.wait_for_datagrams(deadline.since(now)) {
-            tracing::warn!(%error, "waiting for subscribers");
-        }
-    }
-
     /// The charge up to which datagrams may be handed to the socket.
     pub(super) fn limit(&self) -> u64 {
         self.limit.load(Ordering::Relaxed)
-    }
-
-    /// The publisher sleeps, and leaves its socket to the background thread.
-    pub(super) fn hand_over(&self) {
-        if self.attended.swap(0, Ordering::Relaxed) != 0
-            && let Some(background) = self.background.get()
-        {
-            background.unpark();
-        }
-    }
-
-    /// Waits until the machine was served, by whichever thread, or until `deadline`.
-    pub(super) fn wait_served<'a>(
-        &self,
-        mut engine: MutexGuard<'a, Engine>,
-        deadline: Time,
-        now: Time,
-    ) -> MutexGuard<'a, Engine> {
-        engine.waiting += 1;
-        let waited = self.served.wait_timeout(engine, deadline.since(now));
-        let mut engine = waited.unwrap_or_else(PoisonError::into_inner).0;
-        engine.waiting -= 1;
-        engine
     }
 
     /// What a batch that is sealed now bears.
@@ -296,22 +248,21 @@ impl Core {
         self.ring.charge_sent().saturating_add(wanted) <= self.limit()
     }
 
-    /// Lets the background thread look after what was just published.
-    pub(super) fn raise_alert(&self) {
-        if !self.alert.load(Ordering::Relaxed) && !self.alert.swap(true, Ordering::SeqCst) {
-            self.wake();
+    /// What was sent goes over the connections, too.
+    pub(super) fn carry(&self, by: By) {
+        if let Some(carrier) = &self.carrier {
+            carrier.carry(self, by);
         }
     }
 
-    /// Ends the background thread's wait or nap, and leaves the socket to it.
-    pub(super) fn wake(&self) {
-        self.attended.store(0, Ordering::Relaxed);
-        if let Err(error) = self.waker.wake() {
-            tracing::warn!(%error, "waking the publisher's background thread");
-        }
-        if let Some(background) = self.background.get() {
-            background.unpark();
-        }
+    /// When the publisher had written to connections what was sent last, once.
+    pub(super) fn take_written(&self) -> Option<Time> {
+        self.carrier.as_ref()?.take_written()
+    }
+
+    /// Whether everybody who is connected has been told the end, and has confirmed it.
+    pub(super) fn is_settled(&self) -> bool {
+        self.carrier.as_ref().is_none_or(Carrier::is_settled)
     }
 
     /// Who has not, and what each still wants.
@@ -320,8 +271,10 @@ impl Core {
     }
 
     pub(super) fn stats(&self) -> PublisherStats {
+        let streams = self.carrier.as_ref().map(Carrier::stats).unwrap_or_default();
         let engine = self.engine();
         PublisherStats {
+            streams,
             published: self.ring.sent().0,
             batches: self.ring.batches_sent(),
             bytes: self.ring.bytes_sent(),
@@ -330,7 +283,7 @@ impl Core {
             round_trip: engine.sender.grtt(self.clock.now()),
             sender: *engine.sender.stats(),
             undecodable: engine.undecodable,
-            send_errors: self.socket.send_errors().total(),
+            send_errors: self.socket.send_errors(),
             kernel_drops: self.socket.kernel_drops(),
             segmentation: self.socket.segmentation(),
         }
@@ -358,7 +311,8 @@ pub(super) enum Sending {
 /// What a core is made of.
 pub(super) struct Parts {
     pub(super) ring: Arc<Ring>,
-    pub(super) socket: UdpSocket,
+    pub(super) socket: Outlet,
+    pub(super) carrier: Option<Carrier>,
     pub(super) group: SocketAddr,
     pub(super) clock: Clock,
     pub(super) waker: Waker,

@@ -6,9 +6,11 @@ mod claim;
 mod core;
 mod engine;
 mod open;
+mod outlet;
 mod parcel;
 mod path;
 mod shared;
+mod streams;
 
 use ::core::fmt;
 use ::core::net::SocketAddr;
@@ -30,6 +32,8 @@ use crate::publisher::core::Core;
 use crate::publisher::engine::Engine;
 use crate::publisher::path::Path;
 use crate::publisher::path::Wait;
+use crate::publisher::streams::By;
+use crate::publisher::streams::Carrier;
 use crate::stats::PublisherStats;
 use crate::stats::ReceiverRow;
 use crate::time::Time;
@@ -69,13 +73,22 @@ pub struct Publisher {
 const NEWCOMERS: Duration = Duration::from_millis(100);
 
 impl Publisher {
-    /// Opens a publisher with the defaults of [`PublisherBuilder`].
+    /// Opens a publisher with the defaults of [`PublisherBuilder`], over whatever the scheme of the URI names.
     ///
     /// # Errors
     ///
     /// As [`PublisherBuilder::open`].
     pub fn open(uri: &str) -> Result<Self, Error> {
-        Self::builder().udp(uri).open()
+        Self::builder().uri(uri).open()
+    }
+
+    /// Opens a publisher that subscribers connect to, at `tcp://ADDRESS:PORT`, with the defaults of [`PublisherBuilder`].
+    ///
+    /// # Errors
+    ///
+    /// As [`PublisherBuilder::open`].
+    pub fn bind(uri: &str) -> Result<Self, Error> {
+        Self::builder().tcp(uri).open()
     }
 
     /// A publisher with settings of its own; finish with [`PublisherBuilder::open`].
@@ -150,7 +163,9 @@ impl Publisher {
         if self.path.finished {
             return Err(PublishError::Finished);
         }
-        self.path.flush(&self.core, Wait::Forever)
+        let flushed = self.path.flush(&self.core, Wait::Forever);
+        self.core.carry(By::Publisher);
+        flushed
     }
 
     /// Waits until `count` subscribers are there, so that the first message finds them.
@@ -186,13 +201,16 @@ impl Publisher {
         let deadline = self.path.flush_at_last(&self.core, started + timeout);
         self.path.finished = true;
         self.core.engine().sender.finish(self.core.clock.now());
+        if let Some(carrier) = &self.core.carrier {
+            carrier.finish();
+        }
         self.core.wake();
         // Somebody who has only just heard of the stream is not live yet.
         let came = started + NEWCOMERS.min(timeout);
-        let clock = self.core.clock;
+        let core = Arc::clone(&self.core);
         self.wait_until(deadline, |engine, ring| {
-            let is_met = engine.sender.stats().receivers_up > 0 || clock.now() >= came;
-            is_met && engine.sender.is_complete(ring)
+            let is_met = engine.sender.stats().receivers_up > 0 || core.clock.now() >= came;
+            is_met && engine.sender.is_complete(ring) && core.is_settled()
         });
         let laggards = self.core.laggards();
         self.core.engine().sender.conclude(self.core.clock.now());
@@ -200,6 +218,9 @@ impl Publisher {
         let farewell = self.core.clock.now() + Duration::from_millis(20);
         self.wait_until(farewell, |engine, _| engine.sender.is_over());
         self.stop();
+        if let Some(carrier) = &self.core.carrier {
+            carrier.close();
+        }
         let ended = if laggards.is_empty() { Ok(()) } else { Err(FinishError { waited: timeout, laggards }) };
         self.ended = Some(ended.clone());
         ended
@@ -245,10 +266,17 @@ impl Publisher {
         self.session
     }
 
-    /// The address that datagrams leave from, and NAKs come to.
+    /// The address that datagrams leave from, and NAKs come to; of a publisher over TCP alone, the address it listens at.
     #[must_use]
     pub fn local_address(&self) -> SocketAddr {
-        self.core.socket.local_addr()
+        self.core.socket.local_addr().unwrap_or(self.core.group)
+    }
+
+    /// The address that subscribers connect to, of a publisher over TCP. Its port is what the system chose, if the URI
+    /// said 0.
+    #[must_use]
+    pub fn stream_address(&self) -> Option<SocketAddr> {
+        self.core.carrier.as_ref().map(Carrier::address)
     }
 
     /// Makes it one that several threads can publish through.

@@ -1,24 +1,31 @@
 //! Opening a publisher: settings checked, sockets bound, pages touched, the thread started.
 
+use core::net::SocketAddr;
 use std::io::ErrorKind;
+use std::net::ToSocketAddrs;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
 
+use crate::config::Carriers;
 use crate::config::LONGEST_MESSAGE;
 use crate::config::Policy;
 use crate::config::PublisherBuilder;
-use crate::endpoint::Endpoint;
+use crate::endpoint::TcpEndpoint;
+use crate::endpoint::UdpEndpoint;
 use crate::error::Error;
 use crate::history::Ring;
 use crate::history::RingSettings;
+use crate::io::BoardName;
 use crate::io::Clock;
 use crate::io::Interface;
+use crate::io::Listener;
 use crate::io::Poller;
 use crate::io::PublisherSocket;
 use crate::io::SocketOptions;
 use crate::io::UdpSocket;
 use crate::io::run_on;
+use crate::protocol::FeedSettings;
 use crate::protocol::FlowPolicy;
 use crate::protocol::Sender;
 use crate::protocol::SenderSettings;
@@ -28,30 +35,73 @@ use crate::publisher::background::Driven;
 use crate::publisher::core::Core;
 use crate::publisher::core::Parts;
 use crate::publisher::engine::Engine;
+use crate::publisher::outlet::Outlet;
 use crate::publisher::path::Path;
+use crate::publisher::streams::Carrier;
+use crate::publisher::streams::Streams;
 use crate::wire::SessionId;
+use crate::wire::StreamId;
 
 /// Bytes of IP and UDP headers in front of a datagram, by family.
 const HEADERS_V4: usize = 28;
 const HEADERS_V6: usize = 48;
 
+/// The tokens of the background thread's poll.
+const SOCKET: usize = 0;
+const CONNECTIONS: usize = 1;
+
 impl PublisherBuilder {
-    /// Opens the publisher: binds its socket, touches its ring, starts its thread. Heartbeats flow from now on.
+    /// Opens the publisher: binds its sockets, touches its ring, starts its thread. Heartbeats flow from now on.
     ///
     /// # Errors
     ///
     /// [`Error`] names the setting, the interface or the port, and what to do about it.
     pub fn open(self) -> Result<Publisher, Error> {
-        let endpoint = self.check()?;
+        let carriers = self.check()?;
         if let (Some(core), true) = (self.background_core, self.driven) {
             let wanted = "a driven publisher has no background thread; leave one of the two out".to_owned();
             return Err(Error::Setting { setting: "background_core", value: core as u64, wanted });
         }
+        let mut poller = Poller::new().map_err(Error::system("opening a poll"))?;
+        let (socket, group) =
+            carriers.udp.as_ref().map(|udp| self.socket(udp, &mut poller)).transpose()?.unzip();
+        let session = SessionId(random()?);
+        let listener = carriers.tcp.as_ref().map(listen).transpose()?;
+        let address = listener.as_ref().map(Listener::local_addr);
+        let carrier = match listener {
+            Some(listener) => Some(self.carrier(listener, (carriers.stream, session), &poller)?),
+            None => None,
+        };
+        let settings = RingSettings {
+            bytes: self.ring,
+            datagram: self.batch(),
+            stream: carriers.stream,
+            session,
+            timestamps: self.timestamps,
+        };
+        let (writer, ring) = Ring::new(settings);
+        let clock = Clock::start();
+        let engine = Engine::new(Sender::new(self.sender(&carriers, session, address)?, clock.now()));
+        let longest = LONGEST_MESSAGE.min(ring.capacity() / 4);
+        let Some(group) = group.or(address) else { return Err(Error::NoEndpoint) };
+        let (socket, waker) = (Outlet::new(socket), poller.waker());
+        let parts = Parts { ring, socket, group, carrier, clock, waker, timestamps: self.timestamps };
+        let core = Arc::new(Core::new(parts, engine));
+        let (driven, thread) = if self.driven { (Some(poller), None) } else { (None, Some(poller)) };
+        let driven = driven.map(|poller| Driven::new(poller, self.linger));
+        let thread = thread.map(|poller| self.start(&core, poller)).transpose()?;
+        let path = Path::new(writer, (self.linger, self.tuning.wait), longest, driven);
+        Ok(Publisher { core, path, thread, session, ended: None })
+    }
+
+    /// The socket for datagrams, and where they go.
+    fn socket(&self, endpoint: &UdpEndpoint, poller: &mut Poller) -> Result<(UdpSocket, SocketAddr), Error> {
         let interface = Interface::find(endpoint.interface.as_deref(), endpoint.address.ip())?;
         self.check_datagram(&interface)?;
+        let group = interface.scoped(endpoint.address.ip(), endpoint.address.port());
         let mut socket = UdpSocket::publisher(&PublisherSocket {
-            destination: interface.scoped(endpoint.address.ip(), endpoint.address.port()),
-            interface: interface.clone(),
+            destination: group,
+            interface,
             ttl: endpoint.ttl,
             multicast_loop: true,
             send_buffer: self.send_buffer,
@@ -61,28 +111,26 @@ impl PublisherBuilder {
                 segmentation: self.tuning.segmentation,
             },
         })?;
-        let mut poller = Poller::new().map_err(Error::system("opening a poll"))?;
-        poller.add(&mut socket, 0).map_err(Error::system("polling the socket"))?;
-        let session = SessionId(random()?);
-        let settings = RingSettings {
-            bytes: self.ring,
-            datagram: self.datagram,
-            stream: endpoint.stream,
-            session,
-            timestamps: self.timestamps,
-        };
-        let (writer, ring) = Ring::new(settings);
-        let clock = Clock::start();
-        let engine = Engine::new(Sender::new(self.sender(&endpoint, session)?, clock.now()));
-        let group = interface.scoped(endpoint.address.ip(), endpoint.address.port());
-        let longest = LONGEST_MESSAGE.min(ring.capacity() / 4);
-        let parts = Parts { ring, socket, group, clock, waker: poller.waker(), timestamps: self.timestamps };
-        let core = Arc::new(Core::new(parts, engine));
-        let (driven, thread) = if self.driven { (Some(poller), None) } else { (None, Some(poller)) };
-        let driven = driven.map(|poller| Driven::new(poller, self.linger));
-        let thread = thread.map(|poller| self.start(&core, poller)).transpose()?;
-        let path = Path::new(writer, (self.linger, self.tuning.wait), longest, driven);
-        Ok(Publisher { core, path, thread, session, ended: None })
+        poller.add(&mut socket, SOCKET).map_err(Error::system("polling the socket"))?;
+        Ok((socket, group))
+    }
+
+    /// What serves connections, on the poll of the background thread.
+    fn carrier(
+        &self,
+        listener: Listener,
+        (stream, session): (StreamId, SessionId),
+        poller: &Poller,
+    ) -> Result<Carrier, Error> {
+        let address = listener.local_addr();
+        let cut_off = matches!(self.policy, Policy::Disconnect { .. });
+        let waits = matches!(self.policy, Policy::Block { .. });
+        let feed = FeedSettings { stream, session, cut_off, waits, port: address.port() };
+        let polling = "polling the publisher's connections";
+        let streams = Streams::new(listener, feed, self.streams).map_err(Error::system(polling))?;
+        poller.add_board(streams.board(), CONNECTIONS).map_err(Error::system(polling))?;
+        let board = BoardName::of(streams.board()).map_err(Error::system(polling))?;
+        Ok(Carrier::new((streams, board), address, self.driven))
     }
 
     /// Starts the background thread, on its processor if it is to have one.
@@ -107,25 +155,50 @@ impl PublisherBuilder {
     fn check_datagram(&self, interface: &Interface) -> Result<(), Error> {
         let headers = if interface.address.is_ipv4() { HEADERS_V4 } else { HEADERS_V6 };
         let most = interface.mtu.saturating_sub(headers);
-        if self.fragment || self.datagram <= most {
+        if self.fragment || self.batch() <= most {
             return Ok(());
         }
         let wanted = format!(
             "interface {} carries {most} bytes at most; choose no more, or allow the network to cut datagrams with `fragment(true)`",
             interface.name
         );
-        Err(Error::Setting { setting: "datagram", value: self.datagram as u64, wanted })
+        Err(Error::Setting { setting: "datagram", value: self.batch() as u64, wanted })
     }
 
-    fn sender(&self, endpoint: &Endpoint, session: SessionId) -> Result<SenderSettings, Error> {
-        let mut settings = SenderSettings::new(endpoint.stream, session, [random()?, random()?]);
-        settings.unicast = !endpoint.is_multicast();
+    fn sender(
+        &self,
+        carriers: &Carriers,
+        session: SessionId,
+        listens_at: Option<SocketAddr>,
+    ) -> Result<SenderSettings, Error> {
+        let mut settings = SenderSettings::new(carriers.stream, session, [random()?, random()?]);
+        settings.unicast = carriers.udp.as_ref().is_some_and(|udp| !udp.is_multicast());
+        settings.tcp_port = listens_at.map_or(0, |address| address.port());
+        if listens_at.is_some() {
+            settings.receivers = settings.receivers.max(self.streams);
+        }
         settings.policy = match self.policy {
             Policy::Drop { pace, free_running } => FlowPolicy::Drop { pace, free_running },
+            Policy::Disconnect { pace, free_running } => FlowPolicy::Disconnect { pace, free_running },
             Policy::Block { patience } => FlowPolicy::Block { patience },
         };
         Ok(settings)
     }
+}
+
+/// Listens at the first address of the endpoint's host that can be had.
+fn listen(endpoint: &TcpEndpoint) -> Result<Listener, Error> {
+    let address = endpoint.to_string();
+    let error = |error| Error::Listen { address: address.clone(), error };
+    let addresses = (endpoint.host.as_str(), endpoint.port).to_socket_addrs().map_err(error)?;
+    let mut refused = std::io::Error::from(ErrorKind::AddrNotAvailable);
+    for address in addresses {
+        match Listener::bind(address) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => refused = error,
+        }
+    }
+    Err(error(refused))
 }
 
 /// What a pin that failed comes to.

@@ -6,6 +6,9 @@ use crate::protocol::Destination;
 use crate::protocol::RepairSent;
 use crate::publisher::core::Core;
 
+/// Room for the sizes of as many datagrams as usually fill a send.
+const SIZES: usize = 64;
+
 /// What waits to be posted. What is put in counts as sent: a full send buffer delays it, nothing loses it.
 #[derive(Debug)]
 pub(super) struct Parcel {
@@ -16,7 +19,11 @@ pub(super) struct Parcel {
 
 impl Parcel {
     pub(super) fn new() -> Self {
-        Self { to: Destination::Group, bytes: Vec::with_capacity(SEND_BYTES), sizes: Vec::new() }
+        Self {
+            to: Destination::Group,
+            bytes: Vec::with_capacity(SEND_BYTES),
+            sizes: Vec::with_capacity(SIZES),
+        }
     }
 
     pub(super) const fn is_empty(&self) -> bool {

@@ -14,6 +14,7 @@ use crate::publisher::attention::Attention;
 use crate::publisher::background::Driven;
 use crate::publisher::core::Core;
 use crate::publisher::core::Sending;
+use crate::publisher::streams::By;
 use crate::time::Time;
 use crate::wire::FRAME_BYTES;
 use crate::wire::FrameFlags;
@@ -134,6 +135,7 @@ impl Path {
         };
         self.leave(core, leave);
         self.attend(core);
+        core.carry(By::Publisher);
         Ok(offset)
     }
 
@@ -227,6 +229,10 @@ impl Path {
             if held.messages == 0 {
                 if !open.has_room() {
                     open.next_train();
+                }
+                if let Some(at) = core.take_written() {
+                    // The time that took says nothing about how soon messages come.
+                    self.departure.on_sent(at);
                 }
                 let leave = self.departure.linger.on_first(now);
                 self.departure.attention.on_first(now);

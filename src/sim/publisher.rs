@@ -258,8 +258,9 @@ impl Publisher {
         };
         let Some((since, _)) = self.held else { return };
         let most = match self.policy {
-            FlowPolicy::Drop { free_running: true, .. } => Duration::ZERO,
-            FlowPolicy::Drop { pace, .. } => pace + LATE,
+            FlowPolicy::Drop { free_running: true, .. }
+            | FlowPolicy::Disconnect { free_running: true, .. } => Duration::ZERO,
+            FlowPolicy::Drop { pace, .. } | FlowPolicy::Disconnect { pace, .. } => pace + LATE,
             // Those who grant the same may have moved last one after the other.
             FlowPolicy::Block { patience } => 2 * patience + LATE + LATE,
         };

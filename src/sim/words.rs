@@ -32,6 +32,8 @@ pub fn words(bytes: &[u8]) -> String {
             format!("gone {}", entries.collect::<Vec<_>>().join(" "))
         }
         Body::Shed(_, entries) => format!("shed {}", ranges(entries)),
+        Body::Hello(..) => "hello".to_owned(),
+        Body::Close(_) => "close".to_owned(),
     }
 }
 

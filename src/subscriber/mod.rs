@@ -1,8 +1,10 @@
-//! Subscribing: datagrams in, messages out, and every gap asked for.
+//! Subscribing: datagrams or a connection in, messages out, and every gap asked for or told.
 
+mod datagrams;
+mod inlet;
 mod open;
 mod path;
-mod socket;
+mod stream;
 mod waiting;
 
 use core::fmt;
@@ -21,14 +23,18 @@ use crate::protocol::Subscription;
 use crate::protocol::Whole;
 use crate::stats::SourceSnapshot;
 use crate::stats::SubscriberStats;
+use crate::subscriber::inlet::Inlet;
 use crate::subscriber::path::Turn;
-use crate::subscriber::socket::Inlet;
 use crate::subscriber::waiting::Patience;
 use crate::time::Time;
 use crate::wire::ReceiverId;
 use crate::wire::SessionId;
 
 /// Receives the messages of one stream, from any number of publishers, each one's in order.
+///
+/// Over TCP it is one publisher at a time. A connection that is cut is made again, for as long as it takes, and goes on
+/// with the next offset wanted: no message comes twice, and none is missing without being told as lost. A name is looked up in
+/// the call that connects, which may take as long as the system's resolver does.
 ///
 /// It runs on the caller's thread: nothing is received, asked for or reported but in `recv`, `recv_timeout`,
 /// `try_recv` or `poll`. Messages are lent from the receive buffer until the next call.
@@ -69,16 +75,28 @@ pub struct Subscriber {
     /// Refills since the timers were looked after, and when that was.
     refills: u32,
     served_at: Time,
+    /// The sockets were really asked at the time of the last look: before that, nobody is silent.
+    has_read: bool,
 }
 
 impl Subscriber {
-    /// Opens a subscriber with the defaults of [`SubscriberBuilder`].
+    /// Opens a subscriber with the defaults of [`SubscriberBuilder`], to `udp://` or `tcp://`.
     ///
     /// # Errors
     ///
     /// As [`SubscriberBuilder::open`].
     pub fn open(uri: &str) -> Result<Self, Error> {
-        Self::builder().udp(uri).open()
+        Self::builder().uri(uri).open()
+    }
+
+    /// Opens a subscriber to the publisher at a `tcp://` URI, with the defaults of [`SubscriberBuilder`]. The publisher need
+    /// not be there yet.
+    ///
+    /// # Errors
+    ///
+    /// As [`SubscriberBuilder::open`].
+    pub fn connect(uri: &str) -> Result<Self, Error> {
+        Self::builder().tcp(uri).open()
     }
 
     /// A subscriber with settings of its own; finish with [`SubscriberBuilder::open`].
@@ -225,12 +243,14 @@ impl Subscriber {
         count
     }
 
-    /// How long until the protocol wants to be called although nothing came; `None` while it knows no source.
+    /// How long until the protocol wants to be called although nothing came; `None` over UDP while it knows no
+    /// source.
     ///
     /// Only for loops that cannot wait on the descriptor.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Duration> {
-        let next = self.subscription.receiver_ref().next_timeout()?;
+        let next = self.subscription.receiver_ref().next_timeout();
+        let next = next.into_iter().chain(self.inlet.next_timeout()).min()?;
         Some(next.since(self.clock.now()))
     }
 
@@ -262,9 +282,10 @@ impl Subscriber {
     }
 
     /// `SO_RCVBUF` in bytes: what was asked for, and what the kernel granted (Linux counts twice the bytes asked for,
-    /// for its own overhead, up to twice `net.core.rmem_max`).
+    /// for its own overhead, up to twice `net.core.rmem_max`). Over TCP 0 stands for the kernel's own choice, and for no
+    /// connection.
     #[must_use]
-    pub const fn receive_buffer(&self) -> (usize, usize) {
+    pub fn receive_buffer(&self) -> (usize, usize) {
         self.inlet.receive_buffer()
     }
 

@@ -2,12 +2,17 @@
 
 use core::time::Duration;
 
+use crate::config::RECEIVE_BUFFER;
 use crate::config::SubscriberBuilder;
 use crate::config::Wait;
 use crate::endpoint::Endpoint;
+use crate::endpoint::TcpEndpoint;
+use crate::endpoint::UdpEndpoint;
 use crate::error::Error;
 use crate::io::Clock;
 use crate::io::Interface;
+use crate::io::Link;
+use crate::io::LinkSettings;
 use crate::io::SocketOptions;
 use crate::io::SubscriberSocket;
 use crate::io::UdpSocket;
@@ -17,39 +22,29 @@ use crate::protocol::SubscriptionSettings;
 use crate::publisher::random;
 use crate::sim::FaultInjector;
 use crate::subscriber::Subscriber;
-use crate::subscriber::socket::Inlet;
+use crate::subscriber::datagrams::Datagrams;
+use crate::subscriber::inlet::Inlet;
+use crate::subscriber::stream::Stream;
+use crate::subscriber::stream::Wish;
 use crate::wire::ReceiverId;
+use crate::wire::StreamId;
 
 /// The control socket only takes answers to this one subscriber.
 const CONTROL_BUFFER: usize = 2 << 20;
 
 impl SubscriberBuilder {
-    /// Opens the subscriber: binds its sockets and joins the group.
+    /// Opens the subscriber: binds its sockets and joins the group, or begins to connect.
     ///
     /// # Errors
     ///
-    /// [`Error`] names the setting, the interface or the port, and what to do about it.
+    /// [`Error`] names the setting, the interface, the port or the host, and what to do about it.
     pub fn open(self) -> Result<Subscriber, Error> {
         let endpoint = self.check()?;
-        let interface = Interface::find(endpoint.interface.as_deref(), endpoint.address.ip())?;
-        let data = self.data_socket(&endpoint, &interface)?;
-        // What comes to the control socket comes one by one, and is not worth polling a card for.
-        let options =
-            SocketOptions { receive_buffer: CONTROL_BUFFER, busy_poll: Duration::ZERO, ..self.socket() };
-        let control = UdpSocket::control(&interface, &options)?;
-        let (asked, granted) = (data.asked_receive_buffer(), data.granted_receive_buffer());
-        if granted < asked {
-            tracing::warn!(
-                asked,
-                granted,
-                "the kernel grants a smaller receive buffer: raise net.core.rmem_max"
-            );
-        }
-        let receiver = ReceiverId(random()?);
-        let settings = self.subscription(&endpoint, receiver, granted)?;
-        let faults = (!self.faults.is_none()).then(|| FaultInjector::new(self.faults));
-        let (clock, inlet) =
-            (Clock::start(), Inlet::new((data, control), self.tuning.wait != Wait::Spin, faults)?);
+        let (clock, receiver) = (Clock::start(), ReceiverId(random()?));
+        let (inlet, settings) = match endpoint {
+            Endpoint::Udp(endpoint) => self.datagrams(&endpoint, receiver)?,
+            Endpoint::Tcp(endpoint) => self.stream(endpoint, receiver, &clock)?,
+        };
         let (subscription, now, wait) = (Subscription::new(settings), clock.now(), self.tuning.wait);
         let glances = false;
         Ok(Subscriber {
@@ -62,10 +57,43 @@ impl SubscriberBuilder {
             glances,
             refills: 0,
             served_at: now,
+            has_read: false,
         })
     }
 
-    fn data_socket(&self, endpoint: &Endpoint, interface: &Interface) -> Result<UdpSocket, Error> {
+    fn datagrams(
+        &self,
+        endpoint: &UdpEndpoint,
+        receiver: ReceiverId,
+    ) -> Result<(Inlet, SubscriptionSettings), Error> {
+        let interface = Interface::find(endpoint.interface.as_deref(), endpoint.address.ip())?;
+        let data = self.data_socket(endpoint, &interface)?;
+        // What comes to the control socket comes one by one, and is not worth polling a card for.
+        let options =
+            SocketOptions { receive_buffer: CONTROL_BUFFER, busy_poll: Duration::ZERO, ..self.socket() };
+        let control = UdpSocket::control(&interface, &options)?;
+        let (asked, granted) = (data.asked_receive_buffer(), data.granted_receive_buffer());
+        if granted < asked {
+            tracing::warn!(
+                asked,
+                granted,
+                "the kernel grants a smaller receive buffer: raise net.core.rmem_max"
+            );
+        }
+        let settings = ReceiverSettings {
+            unicast: !endpoint.is_multicast(),
+            // A quarter of the buffer is left for what the charge of a datagram does not foresee. No more than can be
+            // held: what is under way has passed out of the processor's caches by then (twice as much: 30 % less at 1 KiB).
+            window: (granted as u64 / 4 * 3).min(self.reorder_window as u64),
+            ..self.receiver(endpoint.stream, receiver)?
+        };
+        let faults = (!self.faults.is_none()).then(|| FaultInjector::new(self.faults));
+        let inlet =
+            Inlet::Datagrams(Datagrams::new((data, control), self.tuning.wait != Wait::Spin, faults)?);
+        Ok((inlet, self.subscription(settings, self.topics.clone())))
+    }
+
+    fn data_socket(&self, endpoint: &UdpEndpoint, interface: &Interface) -> Result<UdpSocket, Error> {
         let (ip, port) = (endpoint.address.ip(), endpoint.address.port());
         let address = interface.scoped(ip, port);
         let socket = if endpoint.is_multicast() {
@@ -81,39 +109,65 @@ impl SubscriberBuilder {
         Ok(socket?)
     }
 
-    const fn socket(&self) -> SocketOptions {
+    fn socket(&self) -> SocketOptions {
         SocketOptions {
-            receive_buffer: self.receive_buffer,
+            receive_buffer: self.receive_buffer.unwrap_or(RECEIVE_BUFFER),
             busy_poll: self.tuning.busy_poll,
             segmentation: self.tuning.segmentation,
         }
     }
 
-    fn subscription(
+    fn stream(
         &self,
-        endpoint: &Endpoint,
+        endpoint: TcpEndpoint,
         receiver: ReceiverId,
-        granted: usize,
-    ) -> Result<SubscriptionSettings, Error> {
+        clock: &Clock,
+    ) -> Result<(Inlet, SubscriptionSettings), Error> {
+        let TcpEndpoint { host, port, stream, topics } = endpoint;
+        let wish = Wish { stream, receiver, start: self.start, observer: self.observer, topics };
+        if !wish.write(&mut Vec::new(), None) {
+            let bytes = wish.topics.iter().map(Vec::len).sum::<usize>() as u64;
+            let wanted =
+                "bytes in all do not fit one request; choose fewer or shorter ones, 60,000 bytes at most";
+            return Err(Error::Setting { setting: "topic", value: bytes, wanted: wanted.to_owned() });
+        }
         let settings = ReceiverSettings {
+            unicast: true,
+            connected: true,
+            // A report for each quarter of it; what is under way is the kernel's to bound.
+            window: self.reorder_window as u64,
+            ..self.receiver(stream, receiver)?
+        };
+        let settings = self.subscription(settings, wish.topics.clone());
+        let link = LinkSettings {
+            host,
+            port,
+            receive_buffer: self.receive_buffer,
+            backoff: (self.reconnect.min, self.reconnect.max),
+            limit: self.reconnect.limit,
+            silence: self.silence,
+            seed: random()?,
+        };
+        let link = Link::open(link, clock.now())?;
+        Ok((Inlet::Stream(Box::new(Stream::new(link, wish))), settings))
+    }
+
+    /// What a receiver is told, however it hears.
+    fn receiver(&self, stream: StreamId, receiver: ReceiverId) -> Result<ReceiverSettings, Error> {
+        Ok(ReceiverSettings {
             order: self.order,
             repair: self.repair,
             observer: self.observer,
-            unicast: !endpoint.is_multicast(),
-            // A quarter of the buffer is left for what the charge of a datagram does not foresee. No more than can be
-            // held: what is under way has passed out of the processor's caches by then (twice as much: 30 % less at 1 KiB).
-            window: (granted as u64 / 4 * 3).min(self.reorder_window as u64),
             reorder_window: self.reorder_window,
             guard_time: self.guard_time,
             repair_timeout: self.repair_timeout,
             silence: self.silence,
             sources: self.sources,
-            ..ReceiverSettings::new(endpoint.stream, receiver, random()?)
-        };
-        Ok(SubscriptionSettings {
-            topics: self.topics.clone(),
-            conflate: self.conflate,
-            ..SubscriptionSettings::new(settings)
+            ..ReceiverSettings::new(stream, receiver, random()?)
         })
+    }
+
+    fn subscription(&self, settings: ReceiverSettings, topics: Vec<Vec<u8>>) -> SubscriptionSettings {
+        SubscriptionSettings { topics, conflate: self.conflate, ..SubscriptionSettings::new(settings) }
     }
 }

@@ -34,9 +34,10 @@ impl Subscriber {
             }
             if let Some((from, datagram)) = self.inlet.next_datagram() {
                 self.subscription.handle_datagram(self.now, from, datagram);
+                self.inlet.judge(self.subscription.stats());
                 continue;
             }
-            if self.refills >= REFILLS || self.now.since(self.served_at) >= OVERDUE {
+            if self.has_read && (self.refills >= REFILLS || self.now.since(self.served_at) >= OVERDUE) {
                 // It may come every time just before it is waited for, and timers would never have their turn.
                 self.do_what_is_due();
             }
@@ -64,10 +65,13 @@ impl Subscriber {
         self.now = self.clock.now();
         self.refills += 1;
         let is_recovering = self.subscription.receiver_ref().is_recovering();
+        let (inlet, now) = (&mut self.inlet, self.now);
         let filled =
-            if self.glances { self.inlet.glance(is_recovering)? } else { self.inlet.fill(is_recovering)? };
+            if self.glances { inlet.glance(now, is_recovering)? } else { inlet.fill(now, is_recovering)? };
+        self.inlet.greet(self.subscription.receiver_ref());
+        self.has_read = filled || self.inlet.is_surely_empty();
         // What waits in the sockets comes first: a timer that it would stop must not fire before it.
-        if !filled && self.inlet.is_surely_empty() {
+        if !filled && self.has_read {
             self.do_what_is_due();
         } else if filled && is_recovering {
             self.subscription.receiver().handle_recovery(self.now);
@@ -99,6 +103,7 @@ impl Subscriber {
     /// A user who is told that a source is down may never call again: the publisher, which may wait for the last
     /// report, gets it first.
     fn told(&mut self, step: Step) -> Step {
+        self.inlet.notice(&step);
         if matches!(step, Step::Down { .. }) {
             self.transmit();
         }

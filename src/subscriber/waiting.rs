@@ -64,7 +64,7 @@ impl Subscriber {
         loop {
             spin_loop();
             self.now = self.clock.now();
-            if until.is_some_and(|at| self.now >= at) || self.inlet.glance(is_recovering)? {
+            if until.is_some_and(|at| self.now >= at) || self.inlet.glance(self.now, is_recovering)? {
                 return Ok(());
             }
         }

@@ -124,6 +124,15 @@ pub fn put_frame(room: &mut [u8], flags: FrameFlags, topic: &[u8], payload: &[u8
     Some(FRAME_BYTES + topic.len() + payload.len())
 }
 
+/// Writes a frame for `offsets` that are left out at the start of `room` and gives its size; `None` when it does not fit,
+/// or nothing is left out.
+pub fn put_filtered(room: &mut [u8], offsets: u16) -> Option<usize> {
+    let (head, _) = room.split_first_chunk_mut::<FRAME_BYTES>()?;
+    let [low, high] = offsets.to_le_bytes();
+    (offsets > 0).then(|| *head = [low, high, FrameFlags::FILTERED.0, 0])?;
+    Some(FRAME_BYTES)
+}
+
 /// Seals a batch of `count` offsets whose frames (and timestamp, when its flag is set) stand in `datagram` from
 /// byte 32 on.
 pub fn seal_batch(datagram: &mut [u8], head: &Head, count: u16) {

@@ -11,12 +11,15 @@ use zerocopy::little_endian::U64;
 
 use crate::offset::Offset;
 use crate::offset::OffsetRange;
+use crate::wire::Close;
 use crate::wire::DecodeError;
 use crate::wire::Frames;
 use crate::wire::Header;
+use crate::wire::Hello;
 use crate::wire::Kind;
 use crate::wire::ReceiverId;
 use crate::wire::Token;
+use crate::wire::Topics;
 use crate::wire::header::Flags;
 use crate::wire::header::TIMESTAMP_BYTES;
 
@@ -48,6 +51,8 @@ pub enum Body<'a> {
     Welcome(&'a Welcome),
     Gone(&'a [GoneEntry]),
     Shed(&'a Shed, &'a [RangeEntry]),
+    Hello(&'a Hello, Topics<'a>),
+    Close(&'a Close),
 }
 
 impl<'a> Datagram<'a> {
@@ -97,6 +102,8 @@ fn decode_body<'a>(header: &Header, kind: Kind, body: &'a [u8]) -> Result<Body<'
         Kind::Shed => with_ranges(count, body)
             .filter(|(shed, _): &(&Shed, _)| shed.zero == U32::ZERO)
             .map(|(shed, ranges)| Body::Shed(shed, ranges)),
+        Kind::Hello => Hello::decode(count, body).map(|(hello, topics)| Body::Hello(hello, topics)),
+        Kind::Close => alone(count, body).filter(|close| Close::is_sound(close)).map(Body::Close),
     };
     decoded.ok_or(broken)
 }

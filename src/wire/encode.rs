@@ -2,10 +2,14 @@
 
 use zerocopy::IntoBytes;
 
+use crate::wire::Close;
+use crate::wire::CloseReason;
 use crate::wire::GONE_ENTRIES;
 use crate::wire::GoneEntry;
+use crate::wire::HELLO_TOPICS;
 use crate::wire::Head;
 use crate::wire::Heartbeat;
+use crate::wire::Hello;
 use crate::wire::Kind;
 use crate::wire::Nak;
 use crate::wire::RANGES;
@@ -13,6 +17,7 @@ use crate::wire::RangeEntry;
 use crate::wire::ReceiverId;
 use crate::wire::Shed;
 use crate::wire::Status;
+use crate::wire::TOPIC_BYTES;
 use crate::wire::Token;
 use crate::wire::Welcome;
 use crate::wire::header::HEADER_BYTES;
@@ -61,6 +66,31 @@ pub fn encode_shed(
     let ranges = ranges.get(..RANGES).unwrap_or(ranges);
     let shed = Shed::new(receiver, retry_after_us);
     write(out, head, Kind::Shed, ranges.len(), &[shed.as_bytes(), ranges.as_bytes()]);
+}
+
+/// Writes a HELLO over `out`. False, and `out` is empty, when it cannot say so much: more than [`HELLO_TOPICS`], one
+/// longer than a topic may be, or more than 65,535 bytes in all.
+#[must_use]
+pub fn encode_hello(out: &mut Vec<u8>, head: &Head, hello: &Hello, topics: &[impl AsRef<[u8]>]) -> bool {
+    out.clear();
+    let bytes: usize = topics.iter().map(|topic| 1 + topic.as_ref().len()).sum();
+    let is_one_too_long = topics.iter().any(|topic| topic.as_ref().len() > TOPIC_BYTES);
+    let fits = size_of::<Hello>() + bytes <= usize::from(u16::MAX);
+    if topics.len() > HELLO_TOPICS || is_one_too_long || !fits {
+        return false;
+    }
+    let mut list = Vec::with_capacity(bytes);
+    for topic in topics.iter().map(AsRef::as_ref) {
+        list.push(u8::try_from(topic.len()).unwrap_or(u8::MAX));
+        list.extend_from_slice(topic);
+    }
+    write(out, head, Kind::Hello, topics.len(), &[hello.as_bytes(), &list]);
+    true
+}
+
+/// Writes a CLOSE over `out`.
+pub fn encode_close(out: &mut Vec<u8>, head: &Head, reason: CloseReason) {
+    write(out, head, Kind::Close, 0, &[Close::new(reason).as_bytes()]);
 }
 
 fn write(out: &mut Vec<u8>, head: &Head, kind: Kind, count: usize, parts: &[&[u8]]) {

@@ -38,6 +38,8 @@ pub enum Kind {
     Welcome = 6,
     Gone = 7,
     Shed = 8,
+    Hello = 9,
+    Close = 10,
 }
 
 /// The flags of a header, as bits.
@@ -120,7 +122,7 @@ pub enum DecodeError {
         /// The checksum of the bytes.
         found: u32,
     },
-    /// A kind that does not exist, or not over UDP.
+    /// A kind that does not exist.
     #[error("kind {0} does not exist here")]
     Kind(u8),
     /// A flag that does not exist.
@@ -145,12 +147,7 @@ impl Header {
     pub fn decode(bytes: &[u8]) -> Result<(&Self, &[u8]), DecodeError> {
         let short = |need| DecodeError::Short { need, got: bytes.len() };
         let (header, rest) = Self::ref_from_prefix(bytes).map_err(|_| short(HEADER_BYTES))?;
-        if header.magic.get() != MAGIC {
-            return Err(DecodeError::Magic(header.magic.get()));
-        }
-        if header.version_kind >> 4 != VERSION {
-            return Err(DecodeError::Version(header.version_kind >> 4));
-        }
+        header.check_origin()?;
         let length = usize::from(header.length.get());
         let body = rest.get(..length).ok_or(short(HEADER_BYTES + length))?;
         let (told, found) = (header.checksum.get(), header.checksum_with(body));
@@ -161,6 +158,18 @@ impl Header {
             return Err(DecodeError::Flags(header.flags));
         }
         Ok((header, body))
+    }
+
+    /// Whether it is ours at all, and of a version spoken here.
+    const fn check_origin(&self) -> Result<(), DecodeError> {
+        let (magic, version) = (self.magic.get(), self.version_kind >> 4);
+        if magic != MAGIC {
+            return Err(DecodeError::Magic(magic));
+        }
+        if version != VERSION {
+            return Err(DecodeError::Version(version));
+        }
+        Ok(())
     }
 
     /// What a datagram claims to be, without any check; `None` when it is too short or of no known kind.
@@ -194,6 +203,8 @@ impl Header {
             6 => Kind::Welcome,
             7 => Kind::Gone,
             8 => Kind::Shed,
+            9 => Kind::Hello,
+            10 => Kind::Close,
             kind => return Err(DecodeError::Kind(kind)),
         })
     }
@@ -267,6 +278,19 @@ impl Head {
             *flags = self.flags.0;
         }
     }
+}
+
+/// How many bytes the datagram has that starts with `bytes`, header included: where the next one starts on a connection.
+/// At most 65,567, since nothing but magic and version was looked at.
+///
+/// # Errors
+///
+/// [`DecodeError::Short`] when not even the header is there yet, [`DecodeError::Magic`] and [`DecodeError::Version`].
+pub fn datagram_len(bytes: &[u8]) -> Result<usize, DecodeError> {
+    let short = DecodeError::Short { need: HEADER_BYTES, got: bytes.len() };
+    let (header, _) = Header::ref_from_prefix(bytes).map_err(|_| short)?;
+    header.check_origin()?;
+    Ok(HEADER_BYTES + header.length())
 }
 
 /// Sets REPAIR in a sealed datagram; its checksum stays right.

@@ -11,7 +11,7 @@
 //! | 3 | flags | u8 | REPAIR 1, OPENING 2, TIMESTAMP 4, KEYED 128 (reserved); any other, and KEYED, is refused |
 //! | 4 | checksum | u32 | CRC-32 (IEEE) of the first `32 + length` bytes, with this field and the REPAIR bit taken as 0 |
 //! | 8 | stream | u32 | the stream on this endpoint |
-//! | 12 | count | u16 | DATA: offsets covered, at least 1; NAK, GONE, SHED: entries; otherwise 0 |
+//! | 12 | count | u16 | DATA: offsets covered, at least 1; NAK, GONE, SHED: entries; HELLO: topics; otherwise 0 |
 //! | 14 | length | u16 | bytes after the header that mean something |
 //! | 16 | session | u64 | one life of the stream's numbering |
 //! | 24 | base | u64 | see below |
@@ -34,11 +34,29 @@
 //! | 6 WELCOME | 0 | `receiver u64, token u64, echo u64` |
 //! | 7 GONE | 0 | `count` × `(from u64, to u64, reason u8, 0 × 7)`, at most 50 |
 //! | 8 SHED | 0 | `receiver u64, retry_after_us u32, 0 u32`, then `count` ranges as in NAK |
-//! | 9 HELLO | | over TCP only; refused here |
+//! | 9 HELLO | the next offset wanted, if it begins AT one; else 0 | `receiver u64, to u64, start u8, flags u8, credentials u16, 0 u32`, then `count` × `(len u8, len bytes)`, at most 1,024 |
+//! | 10 CLOSE | 0 | `reason u16, 0 × 6` |
 //!
 //! Heartbeat flags: POLL 1 (answer with a STATUS), BLOCK 2 (the publisher waits for its slowest receiver). Status
 //! flags: LEAVING 1, OBSERVER 2. Reasons of a GONE:
 //! OVERRUN 1, EXPIRED 2, NOT_DURABLE 3, DAMAGED 4, EVICTED 5. Reserved zeros must be zero.
+//!
+//! # A connection
+//!
+//! Over TCP the same datagrams stand back to back, without padding: each ends `32 + length` bytes after its start. HELLO
+//! and CLOSE are sent over connections only; a datagram of these kinds is counted and ignored.
+//!
+//! The subscriber says HELLO first, and again to change its topics. Its session is the one that it wants to go on with,
+//! 0 for any; `to` the first offset it does not want, 2⁶⁴ − 1 for no end. Starts: LIVE 0, EARLIEST 1, AT 2. Flags:
+//! OBSERVER 1. `credentials` are the bytes of credentials that follow: none yet, so 0, and anything else is refused.
+//! The entries are topic prefixes; none of them stands for every topic.
+//!
+//! The publisher answers with a HEARTBEAT without OPENING, whose base is where the subscriber's messages begin; then
+//! batches in order, from the one that holds that offset on. On a connection the base of HEARTBEAT and END is the end of
+//! the last batch written to it, and a GONE comes in its place in the order of offsets, unasked. STATUS goes back over
+//! the same connection, which is proof enough of its address; nobody sends a NAK. CLOSE is the last thing a publisher
+//! says. Its reasons: STREAM 1 (not published here), FULL 2 (no room for another subscriber), BROKEN 3 (no HELLO that
+//! can be served), SLOW 4 (too slow, and cut off for it), EVICTED 5 (the publisher's patience is used up).
 //!
 //! # Frames
 //!
@@ -56,6 +74,7 @@ mod control;
 mod encode;
 mod header;
 mod id;
+mod session;
 
 #[cfg(test)]
 mod tests;
@@ -65,6 +84,7 @@ pub use batch::Frame;
 pub use batch::FrameFlags;
 pub use batch::Frames;
 pub use batch::TOPIC_BYTES;
+pub use batch::put_filtered;
 pub use batch::put_frame;
 pub use batch::seal_batch;
 pub use control::Body;
@@ -79,9 +99,11 @@ pub use control::RangeEntry;
 pub use control::Shed;
 pub use control::Status;
 pub use control::Welcome;
+pub use encode::encode_close;
 pub use encode::encode_end;
 pub use encode::encode_gone;
 pub use encode::encode_heartbeat;
+pub use encode::encode_hello;
 pub use encode::encode_nak;
 pub use encode::encode_shed;
 pub use encode::encode_status;
@@ -93,8 +115,15 @@ pub use header::Head;
 pub use header::Header;
 pub use header::Kind;
 pub use header::TIMESTAMP_BYTES;
+pub use header::datagram_len;
 pub use header::mark_repair;
 pub use id::ReceiverId;
 pub use id::SessionId;
 pub use id::StreamId;
 pub use id::Token;
+pub use session::Close;
+pub use session::CloseReason;
+pub use session::HELLO_TOPICS;
+pub use session::Hello;
+pub use session::HelloStart;
+pub use session::Topics;

@@ -45,7 +45,12 @@ const GONE: &str = "4e4b 17 00 b04cc624 44332211 0200 3000 0807060504030201 1817
     0001000000000000 0002000000000000 05 00000000000000";
 const SHED: &str = "4e4b 18 00 932dc9c9 44332211 0200 2800 0807060504030201 1817161514131211
     a8a7a6a5a4a3a2a1 04030201 00000000  0500000000000000 02000000  0001000000000000 04030201";
-const GOLDEN: [&str; 10] = [DATA, FRAGMENTS, FILTERED, HEARTBEAT, END, NAK, STATUS, WELCOME, GONE, SHED];
+const HELLO: &str = "4e4b 19 00 d410561a 44332211 0200 1c00 0807060504030201 1817161514131211
+    a8a7a6a5a4a3a2a1 e8e7e6e5e4e3e2e1 02 01 0000 00000000  02 7078  00";
+const CLOSE: &str = "4e4b 1a 00 af89d113 44332211 0000 0800 0807060504030201 1817161514131211
+    0500 000000000000";
+const GOLDEN: [&str; 12] =
+    [DATA, FRAGMENTS, FILTERED, HEARTBEAT, END, NAK, STATUS, WELCOME, GONE, SHED, HELLO, CLOSE];
 
 fn hex(text: &str) -> Vec<u8> {
     let digits: Vec<_> = text.chars().filter_map(|digit| digit.to_digit(16)).collect();
@@ -202,6 +207,22 @@ fn golden_words_of_a_subscriber_and_the_answer() {
     assert!(hex(WELCOME).len() <= hex(STATUS).len(), "no amplification");
 }
 
+#[test]
+fn golden_words_of_a_connection() {
+    let to = Offset(0xE1E2_E3E4_E5E6_E7E8);
+    let hello = Hello::new(RECEIVER, HelloStart::At).until(to).observing(true);
+    written(HELLO, |out| assert!(encode_hello(out, &HEAD, &hello, &[b"px".as_slice(), b""])));
+    written(CLOSE, |out| encode_close(out, &HEAD, CloseReason::Evicted));
+    let bytes = hex(HELLO);
+    let Body::Hello(body, topics) = decoded(&bytes).body else { panic!("a HELLO") };
+    assert_eq!((*body, body.receiver(), body.to()), (hello, RECEIVER, to));
+    assert_eq!((body.start(), body.is_observer()), (Some(HelloStart::At), true));
+    assert_eq!(topics.collect::<Vec<_>>(), [b"px".as_slice(), b""]);
+    assert!(
+        matches!(decoded(&hex(CLOSE)).body, Body::Close(body) if body.reason() == Some(CloseReason::Evicted))
+    );
+}
+
 /// REPAIR is outside the checksum, and what follows `length` is not looked at; every other bit counts.
 #[test]
 fn every_damage_is_noticed() {
@@ -248,7 +269,7 @@ fn an_error_tells_what_is_wrong() {
     assert_eq!(error(2, 0x02), DecodeError::Version(0));
     assert_eq!(error(14, 25), DecodeError::Short { need: 57, got: 56 });
     assert_eq!(error(2, 0x10), DecodeError::Kind(0));
-    assert_eq!(error(2, 0x19), DecodeError::Kind(9));
+    assert_eq!(error(2, 0x1B), DecodeError::Kind(11));
     assert_eq!(error(3, 8), DecodeError::Flags(8));
     assert_eq!(error(3, 128 | 2), DecodeError::Flags(128 | 2));
     let body = DecodeError::Body { kind: Kind::Heartbeat, at: 24 };

@@ -154,3 +154,61 @@ fn the_last_batch_of_an_index_leaves_no_room_behind_it() {
     assert!(open.append(FrameFlags::WHOLE, b"", b"").is_some());
     assert!(!open.has_room());
 }
+
+/// What one batch is, when it is lent without padding, and what the marks have forgotten.
+#[test]
+fn a_batch_is_lent_as_it_stands_on_a_connection() {
+    let (mut writer, ring) = ring(1_400);
+    let lend = |from| {
+        ring.lend(Offset(from), usize::MAX, |lent| lent.map(|one| one.bytes.len()).collect::<Vec<_>>())
+    };
+    assert_eq!(lend(0), Err(Read::Unsent));
+    let mut open = writer.open();
+    batch(&mut open, 1_364, false);
+    batch(&mut open, 1_300, true);
+    assert_eq!(open.unsent().sizes, [1_400, 1_400]);
+    send_all(&mut open);
+    assert_eq!(lend(0), Err(Read::Busy), "the writer has it");
+    drop(open);
+    assert_eq!((lend(0), lend(1)), (Ok(vec![1_400, 1_336]), Ok(vec![1_336])));
+    let told = ring.lend(Offset(1), 0, |lent| (lent.is_current(), format!("{lent:?}")));
+    assert_eq!(told, Ok((true, "Lent { base: Offset(1), charge: 3824, .. }".to_owned())));
+}
+
+/// 20,000 batches are more than there are marks for; all of them are held.
+#[test]
+fn the_charge_of_all_that_is_held_is_known() {
+    let (mut writer, ring) = Ring::new(RingSettings { bytes: 32 * TRAIN_BYTES, ..settings(200) });
+    for _ in 0..20_000 {
+        let mut open = writer.open();
+        if !open.has_room() {
+            open.next_train();
+        }
+        batch(&mut open, 8, false);
+        send_all(&mut open);
+    }
+    let one = charge(HEADER_BYTES + FRAME_BYTES + 8);
+    assert_eq!((ring.oldest(), ring.charge_at(Offset(5))), (Offset(0), None));
+    for end in [0, 1, 5, 1_023, 1_024, 1_025, 11_000, 19_999, 20_000, 20_001] {
+        assert_eq!(ring.charge_held(Offset(end)), Some(end.min(20_000) * one), "{end}");
+    }
+}
+
+/// However full trains are left, and however large datagrams are: within the window nothing is evicted.
+#[test]
+fn within_its_window_a_ring_evicts_nothing() {
+    for datagram in [64, 200, 1_400, 9_000, 20_000, 32_000] {
+        for len in [1, 20, datagram / 2, datagram - HEADER_BYTES - FRAME_BYTES] {
+            let (mut writer, ring) = Ring::new(RingSettings { bytes: 9 * TRAIN_BYTES, ..settings(datagram) });
+            while ring.oldest() == Offset(0) {
+                let mut open = writer.open();
+                if !open.has_room() {
+                    open.next_train();
+                }
+                batch(&mut open, len.min(datagram - HEADER_BYTES - FRAME_BYTES), false);
+                send_all(&mut open);
+            }
+            assert!(ring.charge_sent() > ring.window(), "{len} in {datagram}");
+        }
+    }
+}

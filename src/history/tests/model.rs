@@ -63,6 +63,11 @@ enum Op {
         share: u16,
         len: u16,
     },
+    /// From there to the end of the train, but no more than so many bytes.
+    Lend {
+        share: u16,
+        most: usize,
+    },
     ChargeAt {
         share: u16,
     },
@@ -116,7 +121,9 @@ impl Model {
             Op::ChargeAt { share } => {
                 let offset = self.offset(share);
                 assert_eq!(self.subject.charge_at(offset), Some(self.oracle.charge_at(offset)));
+                assert_eq!(self.subject.charge_held(offset), Some(self.oracle.charge_at(offset)));
             }
+            Op::Lend { share, most } => self.lend(self.offset(share), most),
         }
         self.check();
     }
@@ -209,6 +216,33 @@ impl Model {
         }
     }
 
+    fn lend(&self, from: Offset, most: usize) {
+        let (oldest, sent) = (self.oracle.oldest(), self.oracle.sent());
+        let lent = self.subject.lend(from, most, |lent| {
+            let before = lent.charge();
+            let batches: Vec<_> =
+                lent.clone().map(|one| (one.bytes.to_vec(), one.offsets, one.charge)).collect();
+            (before, lent.is_current(), batches)
+        });
+        if from < oldest || from >= sent {
+            let absent = if from < oldest { Read::Gone { oldest } } else { Read::Unsent };
+            assert_eq!(lent.unwrap_err(), absent);
+            return;
+        }
+        let (mut charge_sent, is_current, batches) = lent.expect("it is there");
+        let expected = self.oracle.lend(from, most);
+        assert_eq!((batches.len(), charge_sent), (expected.len(), self.oracle.charge_at(from)));
+        assert_eq!(is_current, expected[0].train == self.oracle.train);
+        for ((bytes, offsets, so_far), batch) in batches.iter().zip(expected) {
+            charge_sent += charge(batch.size);
+            assert_eq!(
+                (*offsets, *so_far, bytes.len()),
+                (batch.offsets, charge_sent, self.oracle.len(batch))
+            );
+            self.check_datagram(bytes, batch, Flags(0));
+        }
+    }
+
     fn check_datagram(&self, bytes: &[u8], batch: &Batch, extra: Flags) {
         let datagram = Datagram::decode(bytes).expect("a sealed batch decodes");
         let timestamps = self.oracle.timestamps;
@@ -222,8 +256,7 @@ impl Model {
         let written: Vec<_> =
             batch.messages.iter().map(|one| (one.flags, &one.topic[..], &one.payload[..])).collect();
         assert_eq!(read, written);
-        let len = self.oracle.head() + batch.messages.iter().map(Message::size).sum::<usize>();
-        assert!(bytes[len..].iter().all(|&byte| byte == 0), "padding is zero");
+        assert!(bytes[self.oracle.len(batch)..].iter().all(|&byte| byte == 0), "padding is zero");
     }
 
     /// Everything that can be asked at any time.
@@ -270,6 +303,8 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::NextTrain),
         1 => (30_000..=u16::MAX, 0..60_u8).prop_map(|(share, batches)| Op::Burst { share, batches }),
         4 => (share(), 0..300_u16).prop_map(|(share, len)| Op::Read { share, len }),
+        2 => (share(), prop_oneof![0..9_000_usize, Just(usize::MAX)])
+            .prop_map(|(share, most)| Op::Lend { share, most }),
         2 => share().prop_map(|share| Op::ChargeAt { share }),
     ]
 }

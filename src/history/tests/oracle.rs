@@ -136,6 +136,22 @@ impl Oracle {
         before.map(|batch| charge(batch.size)).sum()
     }
 
+    /// Bytes of a batch without padding.
+    pub(super) fn len(&self, batch: &Batch) -> usize {
+        self.head() + batch.messages.iter().map(Message::size).sum::<usize>()
+    }
+
+    /// What is lent from `from` on, which is there.
+    pub(super) fn lend(&self, from: Offset, most: usize) -> Vec<&Batch> {
+        let rest = self.read(OffsetRange::new(from, Offset(u64::MAX)));
+        let mut bytes = 0_usize;
+        let fits = |(index, batch): &(usize, &&Batch)| {
+            bytes += self.len(batch);
+            *index == 0 || bytes <= most
+        };
+        rest.iter().enumerate().take_while(fits).map(|(_, batch)| *batch).collect()
+    }
+
     /// What a read of `want` brings, when its first offset is there.
     pub(super) fn read(&self, want: OffsetRange) -> Vec<&Batch> {
         let Some(first) = self.batches.iter().position(|batch| batch.offsets.contains(want.from)) else {

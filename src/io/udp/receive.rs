@@ -74,18 +74,6 @@ impl UdpSocket {
         }
     }
 
-    /// Whether [`UdpSocket::wait_for_datagrams`] is there.
-    pub(crate) const SLEEPS: bool = backend::SLEEPS_BY_NAME;
-
-    /// Sleeps until something arrives, for so long at most.
-    ///
-    /// # Errors
-    ///
-    /// What the system said.
-    pub(crate) fn wait_for_datagrams(&self, most: Duration) -> io::Result<()> {
-        backend::wait_readable([self], Some(most)).map(|_| ())
-    }
-
     fn count_receive_error(&self, error: &io::Error) {
         if self.receive_errors.count(error) {
             tracing::debug!(%error, local = %self.local, "while receiving; more of the same are only counted");

@@ -76,6 +76,9 @@ impl Receiver {
         } else {
             self.admit(now, from, datagram)?
         };
+        if self.settings.connected {
+            self.readmit(index, now, from, datagram);
+        }
         let source = self.sources.get_mut(index)?;
         if planted!(OldSessionRevived, false, source.is_replaced()) {
             self.stats.replaced_session += 1;
@@ -106,9 +109,27 @@ impl Receiver {
         }
     }
 
-    /// A session that is silent where it was may go on at another address, once two datagrams agree.
+    /// A session that another one had replaced is connected once more: two publishers may serve one name in turn.
+    fn readmit(&mut self, index: usize, now: Time, from: SocketAddr, datagram: &Datagram<'_>) {
+        let was_replaced = |source: &Source| source.down == Some(DownReason::Replaced);
+        if !self.sources.get(index).is_some_and(was_replaced) || news(datagram).is_none() {
+            return;
+        }
+        let replaces = self.replace(from, now);
+        let (Some(old), Ok(key)) = (self.sources.get_mut(index), u16::try_from(index)) else { return };
+        old.readmit(from, now);
+        let (session, next) = (old.session, old.next);
+        self.ups.push(Up { source: SourceKey(key), session, address: from, from: next, replaces });
+    }
+
+    /// A session that is silent where it was may go on at another address, once two datagrams agree; one that is
+    /// connected there, at once.
     fn follow(&mut self, index: usize, now: Time, from: SocketAddr, datagram: &Datagram<'_>) -> bool {
         let Some(source) = self.sources.get_mut(index) else { return false };
+        if self.settings.connected {
+            source.address = from;
+            return true;
+        }
         let base = datagram.header.base();
         let is_silent = source.down == Some(DownReason::Silent);
         if !is_silent || !matches!(datagram.body, Body::Data(_) | Body::Heartbeat(_)) {
@@ -125,7 +146,8 @@ impl Receiver {
 
     fn admit(&mut self, now: Time, from: SocketAddr, datagram: &Datagram<'_>) -> Option<usize> {
         let session = datagram.header.session();
-        if planted!(OldSessionRevived, false, self.sessions.replaced.contains(&session)) {
+        let is_old = !self.settings.connected && self.sessions.replaced.contains(&session);
+        if planted!(OldSessionRevived, false, is_old) {
             self.stats.replaced_session += 1;
             return None;
         }
@@ -154,9 +176,13 @@ impl Receiver {
 
     /// Where a new session may begin. At once where it takes the place of nobody, or of one that said that it ends;
     /// where it would take the place of a silent one, by its second datagram that agrees; and of one that lives, at its
-    /// very address and port, when that is quiet besides, or gives no sign of life for the time of silence.
+    /// very address and port, when that is quiet besides, or gives no sign of life for the time of silence. Over a
+    /// connection always at once: there is nobody else.
     fn may_begin(&mut self, claim: Claim) -> Option<Offset> {
         planted!(ReplacedAtOnce => return Some(claim.start));
+        if self.settings.connected {
+            return Some(claim.start);
+        }
         let lives = |source: &&Source| source.address == claim.address && source.down.is_none();
         let is_silent = |source: &&Source| {
             source.address.ip() == claim.address.ip() && source.down == Some(DownReason::Silent)
@@ -177,13 +203,14 @@ impl Receiver {
     }
 
     /// The source that a new one from `from` takes the place of: the last one from the same address and port, or one
-    /// from the same address that ended or fell silent.
+    /// from the same address that ended or fell silent; over a connection, whoever was there.
     fn replace(&mut self, from: SocketAddr, now: Time) -> Option<SessionId> {
         let same = |source: &Source| source.address == from;
         let gone = |source: &Source| source.address.ip() == from.ip() && source.down.is_some();
         let fresh = |source: &Source| source.down != Some(DownReason::Replaced);
-        let candidates =
-            self.sources.iter_mut().filter(|source| fresh(source) && (same(source) || gone(source)));
+        let connected = self.settings.connected;
+        let fits = |source: &&mut Source| fresh(source) && (connected || same(source) || gone(source));
+        let candidates = self.sources.iter_mut().filter(fits);
         let old = candidates.max_by_key(|source| (source.address == from, source.last_heard))?;
         let session = old.session;
         if old.down.is_some() {
@@ -209,7 +236,7 @@ impl Receiver {
             self.stats.refused_sources += 1;
             return None;
         };
-        if is_silent(old) {
+        if is_silent(old) || self.settings.connected {
             self.sessions.forget(old.session, old.next);
         } else {
             self.sessions.retire(old.session);

@@ -37,7 +37,8 @@ impl Receiver {
             self.stats.other_stream += 1;
             return Verdict::Refused;
         }
-        if matches!(datagram.body, Body::Nak(..) | Body::Status(_)) {
+        let is_for_publishers = matches!(datagram.body, Body::Nak(..) | Body::Status(_) | Body::Hello(..));
+        if is_for_publishers || matches!(datagram.body, Body::Close(_)) {
             self.stats.misdirected += 1;
             return Verdict::Refused;
         }
@@ -50,9 +51,9 @@ impl Receiver {
             }
             Body::End(heartbeat) => self.on_end(now, key, datagram.header, heartbeat),
             Body::Welcome(welcome) => self.on_welcome(now, key, welcome),
-            Body::Gone(entries) => self.on_gone(key, entries),
+            Body::Gone(entries) => self.on_gone(now, key, entries),
             Body::Shed(shed, ranges) => self.on_shed(now, key, shed, ranges),
-            Body::Nak(..) | Body::Status(_) => {}
+            Body::Nak(..) | Body::Status(_) | Body::Hello(..) | Body::Close(_) => {}
         }
         Verdict::Done
     }
@@ -66,8 +67,15 @@ impl Receiver {
         if batch.is_repair {
             source.spread.on_repair(batch.range, now, source.group.round_trip);
         }
-        if source.report.takes(charge(bytes), window) {
-            source.report.on_quarter(&source.group, now, &mut self.jitter);
+        // A connection knows by itself what its receiver has taken.
+        // Over a connection only a publisher that waits for its slowest receiver needs reports to go on.
+        let is_silent = self.settings.connected && !source.group.is_waited_for;
+        if !is_silent && source.report.takes(charge(bytes), window) {
+            if self.settings.connected {
+                source.report.bring_forward(now);
+            } else {
+                source.report.on_quarter(&source.group, now, &mut self.jitter);
+            }
         }
         match source.offer(batch, now) {
             Offer::Deliver(take) => Verdict::Deliver { source: key, take },
@@ -130,11 +138,11 @@ impl Receiver {
         }
     }
 
-    fn on_gone(&mut self, key: SourceKey, entries: &[GoneEntry]) {
+    fn on_gone(&mut self, now: Time, key: SourceKey, entries: &[GoneEntry]) {
         let Some(source) = self.sources.get_mut(usize::from(key.0)) else { return };
         for entry in entries {
             if let Some(reason) = entry.reason() {
-                source.on_gone(entry.range(), reason);
+                source.on_gone(entry.range(), reason, now);
             }
         }
     }

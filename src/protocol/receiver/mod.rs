@@ -295,6 +295,19 @@ impl Receiver {
         self.sources.get(usize::from(source.0)).map(|source| source.next)
     }
 
+    /// Half a message was heard of a source that is silent: it is wanted again from its start, `next`, and was not heard.
+    /// Only over a connection, which brings it again.
+    pub(super) fn rewind(&mut self, source: SourceKey, next: Offset) {
+        if let Some(source) = self.sources.get_mut(usize::from(source.0)) {
+            source.rewind(next);
+        }
+    }
+
+    /// Whether what is heard comes over a connection.
+    pub(super) const fn is_connected(&self) -> bool {
+        self.settings.connected
+    }
+
     /// A row for each source, in the order they came up.
     pub fn rows(&self) -> impl Iterator<Item = SourceRow<'_>> {
         self.sources.iter().map(SourceRow::of)

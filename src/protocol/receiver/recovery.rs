@@ -35,6 +35,10 @@ impl Source {
     /// What is a window or more behind `to` is given up at once: repairs at a share of the rate never catch up with
     /// live data.
     pub(super) fn reach(&mut self, to: Offset, now: Time) -> bool {
+        if self.settings.connected {
+            self.skip(to, LostReason::Unrepaired, now);
+            return true;
+        }
         let span = self.span();
         if to.since(self.seen) > span {
             let hopeless = Offset(to.0 - span / 2);
@@ -46,6 +50,13 @@ impl Source {
         }
         self.note_gap(to, now);
         true
+    }
+
+    /// What lies before `to` and has not come over the connection will not come any more.
+    fn skip(&mut self, to: Offset, reason: LostReason, now: Time) {
+        let range = OffsetRange::new(self.seen, to);
+        self.note_gap(to, now);
+        self.gaps.give_up(range, reason, |_| true);
     }
 
     /// Records `[seen, to)` as missing.
@@ -205,8 +216,16 @@ impl Source {
         self.settings.repair_timeout.saturating_mul(if self.group.is_waited_for { PATIENCE } else { 1 })
     }
 
-    /// The publisher cannot give `range` any more. Believed only for what was asked.
-    pub(super) fn on_gone(&mut self, range: OffsetRange, reason: GoneReason) {
+    /// The publisher cannot give `range` any more. Believed only for what was asked, or in its place on a connection.
+    pub(super) fn on_gone(&mut self, range: OffsetRange, reason: GoneReason, now: Time) {
+        if self.settings.connected {
+            if self.down.is_none() && range.to > self.seen {
+                self.reach(range.from, now);
+                self.skip(range.to, LostReason::from(reason), now);
+                self.book.heard = self.book.heard.max(range.to);
+            }
+            return;
+        }
         self.gaps.give_up(range, LostReason::from(reason), |gap| gap.attempts > 0);
     }
 

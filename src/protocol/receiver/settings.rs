@@ -111,6 +111,9 @@ pub struct ReceiverSettings {
     pub observer: bool,
     /// The endpoint is not a group: nobody else hears our NAKs' answers, so there is no wait before asking.
     pub unicast: bool,
+    /// What is heard comes over a connection, whole and in order, and from one publisher at a time: nothing is asked for
+    /// again, what is skipped is lost at once, and whoever is heard is the one who is connected now.
+    pub connected: bool,
     /// How much may be under way to this receiver, in charge (see [`crate::history::charge`]); shared by its sources.
     pub window: u64,
     /// Bytes of early batches kept for each source, with 192 more for each batch. 4 MiB.
@@ -144,6 +147,7 @@ impl ReceiverSettings {
             repair: true,
             observer: false,
             unicast: false,
+            connected: false,
             window: 212_992 / 4 * 3,
             reorder_window: 4 << 20,
             guard_batches: GUARD_BATCHES,

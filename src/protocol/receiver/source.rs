@@ -297,6 +297,19 @@ impl Source {
         goes_on
     }
 
+    /// A session that another one had replaced is connected again: it goes on where it was.
+    pub(super) fn readmit(&mut self, from: SocketAddr, now: Time) {
+        (self.down, self.end, self.address) = (None, None, from);
+        self.report.bring_forward(now);
+    }
+
+    /// What is heard from `next` on, half a message, is to be heard again.
+    pub(super) fn rewind(&mut self, next: Offset) {
+        self.next = self.next.min(next);
+        self.seen = self.seen.min(next);
+        self.book.heard = self.book.heard.min(next);
+    }
+
     /// Bytes of early batches that are held, each with what its place costs.
     pub(super) const fn held_bytes(&self) -> usize {
         self.held_bytes
@@ -314,6 +327,9 @@ impl Source {
     pub(super) fn is_believed(&mut self, to: Offset, now: Time) -> bool {
         let span = self.span();
         planted!(LeapBelieved => return true);
+        if self.settings.connected {
+            return true;
+        }
         if to.since(self.seen) <= span {
             // Whoever goes on from here has not leapt.
             self.leap = self.leap.filter(|_| to < self.seen);

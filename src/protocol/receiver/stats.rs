@@ -16,7 +16,7 @@ use crate::wire::SessionId;
 pub struct ReceiverStats {
     /// Datagrams of another stream on the endpoint.
     pub other_stream: u64,
-    /// NAK or STATUS that came here.
+    /// NAK, STATUS, HELLO or CLOSE that came here as a datagram.
     pub misdirected: u64,
     /// Datagrams of a session that another one has replaced.
     pub replaced_session: u64,

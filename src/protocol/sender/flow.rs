@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use crate::protocol::sender::FlowPolicy;
+use crate::protocol::sender::receivers::Grant;
 use crate::protocol::sender::receivers::Receiver;
 use crate::protocol::sender::receivers::Receivers;
 use crate::time::Time;
@@ -15,8 +16,8 @@ const RELEASE: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(super) struct Flow {
     policy: FlowPolicy,
-    /// What the one receiver grants that sets the pace, in charge; `None` while nobody is counted.
-    bound: Option<u64>,
+    /// What the one receiver grants that sets the pace; `None` while nobody is counted.
+    bound: Option<Grant>,
     held: Option<Time>,
     /// For how long the publisher was held before this time, in all.
     held_before: Duration,
@@ -47,8 +48,15 @@ impl Flow {
     /// The charge that the publisher may have handed to the socket since the session began; `None` for no bound.
     pub(super) const fn limit(&self) -> Option<u64> {
         match self.policy {
-            FlowPolicy::Drop { free_running, .. } if free_running || self.free => None,
-            _ => self.bound,
+            FlowPolicy::Drop { free_running, .. } | FlowPolicy::Disconnect { free_running, .. }
+                if free_running || self.free =>
+            {
+                None
+            }
+            _ => match self.bound {
+                Some(bound) => Some(bound.charge),
+                None => None,
+            },
         }
     }
 
@@ -68,8 +76,7 @@ impl Flow {
 
     /// What a receiver grants if it is one of those that hold a blocked publisher right now.
     pub(super) fn holding(&self) -> Option<u64> {
-        let blocks = matches!(self.policy, FlowPolicy::Block { .. });
-        self.bound.filter(|_| blocks && self.is_held())
+        self.bound.filter(|_| self.blocks() && self.is_held()).map(|bound| bound.charge)
     }
 
     pub(super) fn set_held(&mut self, now: Time, held: bool) {
@@ -83,13 +90,19 @@ impl Flow {
     }
 
     /// A receiver's grant has changed; `None` on either side is one that is not counted.
-    pub(super) fn on_grant(&mut self, now: Time, was: Option<u64>, is: Option<u64>, receivers: &Receivers) {
+    pub(super) fn on_grant(
+        &mut self,
+        now: Time,
+        was: Option<Grant>,
+        is: Option<Grant>,
+        receivers: &Receivers,
+    ) {
         let bound = match (self.bound, is) {
             (Some(bound), Some(is)) if self.leads(is, bound) => Some(is),
             (Some(bound), _) if was != Some(bound) => Some(bound),
             _ => self.scan(receivers),
         };
-        if bound > self.bound {
+        if self.is_news(bound) {
             (self.progress, self.free) = (now, false);
         }
         if bound != self.bound {
@@ -107,7 +120,9 @@ impl Flow {
         let held = self.held?;
         self.limit()?;
         match self.policy {
-            FlowPolicy::Drop { pace, .. } => Some(held.max(self.progress) + pace),
+            FlowPolicy::Drop { pace, .. } | FlowPolicy::Disconnect { pace, .. } => {
+                Some(held.max(self.progress) + pace)
+            }
             FlowPolicy::Block { .. } => self.check_at,
         }
     }
@@ -115,7 +130,7 @@ impl Flow {
     /// Whether the publisher has waited long enough for a pace that nobody sets, and runs free from now on.
     pub(super) fn gives_up(&mut self, now: Time) -> bool {
         let waited = self.timeout().is_some_and(|at| now >= at);
-        let gives_up = waited && matches!(self.policy, FlowPolicy::Drop { .. });
+        let gives_up = waited && !self.blocks();
         self.free |= gives_up;
         gives_up
     }
@@ -123,8 +138,8 @@ impl Flow {
     /// A receiver that has held the publisher for longer than its patience without moving; the least id first.
     pub(super) fn overdue(&mut self, now: Time, receivers: &Receivers) -> Option<ReceiverId> {
         let FlowPolicy::Block { patience } = self.policy else { return None };
-        let (holding, held_for) = (self.holding()?, self.held_for(now));
-        let holders = receivers.iter().filter(|receiver| receiver.counted_grant() == Some(holding));
+        let (holding, held_for) = (Some(self.holding()?), self.held_for(now));
+        let holders = receivers.iter().filter(|receiver| receiver.holds(holding));
         let ends = |receiver: &Receiver| {
             let left = patience.saturating_sub(held_for.saturating_sub(receiver.held_mark));
             (now + left).max(self.progress + RELEASE)
@@ -135,19 +150,28 @@ impl Flow {
         (now >= at).then_some(receiver)
     }
 
-    /// Whether a grant of `one` sets the pace before `other` does.
-    const fn leads(&self, one: u64, other: u64) -> bool {
-        match self.policy {
-            FlowPolicy::Drop { .. } => one >= other,
-            FlowPolicy::Block { .. } => one <= other,
-        }
+    const fn blocks(&self) -> bool {
+        matches!(self.policy, FlowPolicy::Block { .. })
     }
 
-    fn scan(&self, receivers: &Receivers) -> Option<u64> {
-        let grants = receivers.iter().filter_map(Receiver::counted_grant);
-        match self.policy {
-            FlowPolicy::Drop { .. } => grants.max(),
-            FlowPolicy::Block { .. } => grants.min(),
+    /// Whether the publisher may go further than before, or for the sake of others.
+    fn is_news(&self, bound: Option<Grant>) -> bool {
+        let Some(bound) = bound else { return false };
+        let is_other = |was: Grant| !self.blocks() && bound.hears_datagrams != was.hears_datagrams;
+        self.bound.is_none_or(|was| bound.charge > was.charge || is_other(was))
+    }
+
+    /// Whether a grant of `one` sets the pace before `other` does. Who hears datagrams goes before those behind a
+    /// connection, which the kernel paces: they grant nearly a whole ring, and nobody's socket is that large.
+    fn leads(&self, one: Grant, other: Grant) -> bool {
+        if self.blocks() {
+            return one.charge <= other.charge;
         }
+        (one.hears_datagrams, one.charge) >= (other.hears_datagrams, other.charge)
+    }
+
+    fn scan(&self, receivers: &Receivers) -> Option<Grant> {
+        let grants = receivers.iter().filter_map(Receiver::counted_grant);
+        grants.reduce(|first, one| if self.leads(one, first) { one } else { first })
     }
 }

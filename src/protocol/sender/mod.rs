@@ -16,6 +16,7 @@ mod settings;
 mod spans;
 mod stats;
 mod status;
+mod stream;
 mod token;
 mod transmit;
 
@@ -54,6 +55,7 @@ pub use settings::FlowPolicy;
 pub use settings::SenderSettings;
 pub use stats::ReceiverRow;
 pub use stats::SenderStats;
+pub use stream::StreamReceiver;
 
 /// How long a session is opening.
 const OPENING: Duration = Duration::from_secs(1);
@@ -267,7 +269,7 @@ impl Sender {
         self.receivers.iter().map(|receiver| receiver.row)
     }
 
-    /// How many receivers are live: the group size G.
+    /// How many receivers are live, behind a connection or not.
     #[must_use]
     pub fn live(&self) -> usize {
         self.receivers.live()
@@ -306,7 +308,7 @@ impl Sender {
 
     /// How long a receiver counts as live: longer where the group is so large that it reports seldom.
     fn live_for(&self) -> Duration {
-        let report = Duration::from_millis(u64::from(group::status_ms(self.live())));
+        let report = Duration::from_millis(u64::from(group::status_ms(self.group_size())));
         self.settings.live_for.max(REPORTS_MISSED * report)
     }
 
@@ -329,6 +331,7 @@ impl Sender {
         let Some(entry) = self.receivers.get_mut(receiver) else { return };
         let was = entry.counted_grant();
         entry.row.evicted = true;
+        entry.cast_off = entry.is_attached();
         let (address, next) = (entry.row.address, entry.row.next);
         let is = planted!(EvictedStillCounts, was, None);
         self.flow.on_grant(now, was, is, &self.receivers);

@@ -8,6 +8,7 @@ use crate::history::charge;
 use crate::offset::Offset;
 use crate::protocol::sender::ReceiverRow;
 use crate::protocol::sender::SenderEvent;
+use crate::protocol::sender::StreamReceiver;
 use crate::time::Time;
 use crate::wire::ReceiverId;
 use crate::wire::Status;
@@ -20,6 +21,15 @@ const REMEMBERED: Duration = Duration::from_secs(60);
 const CRYING: Duration = Duration::from_secs(5);
 /// How long it must not have asked to be taken for content.
 const CONTENT: Duration = Duration::from_secs(1);
+
+/// How far the publisher may go for the sake of one receiver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Grant {
+    /// It hears datagrams: nothing but the publisher's pace keeps it from losing some.
+    pub(super) hears_datagrams: bool,
+    /// In charge since the session began.
+    pub(super) charge: u64,
+}
 
 /// One receiver.
 #[derive(Debug)]
@@ -40,6 +50,12 @@ pub(super) struct Receiver {
     crying: Option<(Time, Time)>,
     /// It has cried for too long: what it asks for is refused until it is near the head again.
     pub(super) cut_off: bool,
+    /// It has a connection now.
+    attached: bool,
+    /// What was handed to its connection, in charge since the session began.
+    taken: u64,
+    /// It was evicted on this connection.
+    pub(super) cast_off: bool,
 }
 
 impl Receiver {
@@ -58,6 +74,7 @@ impl Receiver {
             live: true,
             evicted: false,
             slow: false,
+            stream: false,
         };
         Self {
             row,
@@ -69,18 +86,66 @@ impl Receiver {
             alone: 0,
             crying: None,
             cut_off: false,
+            attached: false,
+            taken: 0,
+            cast_off: false,
         }
     }
 
     /// What the receiver grants, as long as it is counted.
-    pub(super) fn counted_grant(&self) -> Option<u64> {
-        (self.row.live && !self.row.evicted).then_some(self.grant)
+    pub(super) fn counted_grant(&self) -> Option<Grant> {
+        let grant = Grant { hears_datagrams: !self.row.stream, charge: self.grant };
+        (self.row.live && !self.row.evicted).then_some(grant)
+    }
+
+    /// Whether it is one of those that hold a publisher which goes no further than `holding`, if it is held.
+    pub(super) fn holds(&self, holding: Option<u64>) -> bool {
+        holding.is_some() && self.counted_grant().map(|grant| grant.charge) == holding
     }
 
     /// The receiver was heard at `address`.
     pub(super) fn hear(&mut self, now: Time, address: SocketAddr) {
         self.caught_up &= self.row.live;
         (self.row.address, self.heard, self.row.live) = (address, now, true);
+    }
+
+    /// It has a connection, which begins with `next`.
+    pub(super) const fn attach(&mut self, next: Offset) {
+        (self.attached, self.cast_off) = (true, false);
+        (self.row.stream, self.row.next) = (true, next);
+    }
+
+    pub(super) const fn is_attached(&self) -> bool {
+        self.attached
+    }
+
+    pub(super) fn is_attached_at(&self, address: SocketAddr) -> bool {
+        self.attached && self.row.address == address
+    }
+
+    /// `taken` was handed to its connection: what it grants is all that the ring keeps beyond that. Whether it has
+    /// moved.
+    pub(super) fn take_cursor(&mut self, taken: u64, ring: &Ring) -> bool {
+        let taken = taken.min(ring.charge_sent());
+        let moved = taken > self.taken;
+        self.taken = taken;
+        self.row.window = ring.window();
+        self.grant = taken.saturating_add(self.row.window);
+        self.look_behind(ring);
+        if self.behind <= self.row.window / 2 {
+            (self.row.evicted, self.cut_off) = (false, false);
+        }
+        moved
+    }
+
+    /// How far what was handed to its connection is behind now.
+    pub(super) fn look_behind(&mut self, ring: &Ring) {
+        self.behind = ring.charge_sent().saturating_sub(self.taken);
+    }
+
+    /// Whether everything that was sent was handed to its connection.
+    pub(super) fn has_all(&self, ring: &Ring) -> bool {
+        self.taken >= ring.charge_sent()
     }
 
     /// Takes over what the receiver says of itself, but for its position.
@@ -162,6 +227,23 @@ impl Receivers {
         self.rows.iter().filter(|receiver| receiver.row.live).count()
     }
 
+    /// How many of those hear datagrams.
+    pub(super) fn group_size(&self) -> usize {
+        self.rows.iter().filter(|receiver| receiver.row.live && !receiver.row.stream).count()
+    }
+
+    /// A receiver, if this is its connection.
+    pub(super) fn attached_mut(&mut self, who: StreamReceiver) -> Option<&mut Receiver> {
+        self.get_mut(who.receiver).filter(|receiver| receiver.is_attached_at(who.address))
+    }
+
+    /// The connection is gone: from now on it is silent.
+    pub(super) fn detach(&mut self, now: Time, who: StreamReceiver, live_for: Duration) {
+        let Some(receiver) = self.attached_mut(who) else { return };
+        (receiver.attached, receiver.heard) = (false, now);
+        self.check_at = self.check_at.min(now + live_for);
+    }
+
     pub(super) fn get(&self, id: ReceiverId) -> Option<&Receiver> {
         self.rows.get(self.find(id).ok()?)
     }
@@ -187,15 +269,19 @@ impl Receivers {
     }
 
     pub(super) fn remove(&mut self, id: ReceiverId) -> Option<Receiver> {
-        self.find(id).ok().map(|at| self.rows.remove(at))
+        let removed = self.find(id).ok().map(|at| self.rows.remove(at));
+        if self.rows.is_empty() {
+            self.check_at = Time(u64::MAX);
+        }
+        removed
     }
 
     /// When the next receiver may fall silent.
     pub(super) fn timeout(&self) -> Option<Time> {
-        (!self.rows.is_empty()).then_some(self.check_at)
+        (!self.rows.is_empty() && self.check_at < Time(u64::MAX)).then_some(self.check_at)
     }
 
-    /// Takes out who was not heard for `live_for`, with an event for each to `events`. One that grants just `holding`
+    /// Takes out who has no connection and was not heard for `live_for`, with an event for each to `events`. One that grants just `holding`
     /// is what the publisher waits for: evicted by its silence.
     pub(super) fn expire(
         &mut self,
@@ -209,13 +295,16 @@ impl Receivers {
         }
         let mut check_at = Time(u64::MAX);
         self.rows.retain_mut(|receiver| {
+            if receiver.attached {
+                return true;
+            }
             let end = receiver.heard + if receiver.row.live { live_for } else { REMEMBERED.max(live_for) };
             if end > now {
                 check_at = check_at.min(end);
                 return true;
             }
             if receiver.row.live {
-                let holds = holding.is_some() && receiver.counted_grant() == holding;
+                let holds = receiver.holds(holding);
                 receiver.row.evicted |= holds;
                 receiver.row.live = false;
                 events(silenced(&receiver.row, holds));

@@ -58,6 +58,13 @@ pub enum FlowPolicy {
         /// The publisher never waits at all.
         free_running: bool,
     },
+    /// As `Drop`, but whoever is behind a connection and cannot take what the ring held for it is cut off.
+    Disconnect {
+        /// As for `Drop`.
+        pace: Duration,
+        /// As for `Drop`.
+        free_running: bool,
+    },
     /// The slowest live subscriber sets the pace.
     Block {
         /// How long one subscriber may hold the publisher without moving before it is evicted; usually 5 s.

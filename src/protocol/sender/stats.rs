@@ -15,7 +15,8 @@ pub struct SenderStats {
     pub statuses: u64,
     /// STATUS whose token was missing or wrong.
     pub statuses_unproved: u64,
-    /// STATUS that claim a position beyond what was published, or leave from an address that is not the receiver's.
+    /// STATUS that claim a position beyond what was published, or leave from an address that is not the receiver's, or
+    /// come from elsewhere than its connection.
     pub statuses_refused: u64,
     /// STATUS whose position lies behind an earlier one of the same receiver: overtaken on the way.
     pub statuses_stale: u64,
@@ -116,4 +117,6 @@ pub struct ReceiverRow {
     pub evicted: bool,
     /// More than its window behind.
     pub slow: bool,
+    /// It hears over a connection, not datagrams.
+    pub stream: bool,
 }

@@ -58,7 +58,7 @@ impl Sender {
     /// A receiver takes its leave, which only counts from where it was last heard.
     fn on_leaving(&mut self, now: Time, from: SocketAddr, (next, status): (Offset, &Status)) {
         let receiver = status.receiver();
-        if self.receivers.get(receiver).is_none_or(|entry| entry.row.address != from) {
+        if self.receivers.get(receiver).is_none_or(|entry| entry.row.address != from || entry.is_attached()) {
             self.stats.statuses_refused += 1;
             return;
         }
@@ -77,6 +77,10 @@ impl Sender {
     /// A receiver whose address is proved says where it is.
     fn on_report(&mut self, now: Time, from: SocketAddr, (next, status): (Offset, &Status), ring: &Ring) {
         let receiver = status.receiver();
+        if self.receivers.get(receiver).is_some_and(Receiver::is_attached) {
+            self.stats.statuses_refused += 1;
+            return;
+        }
         let is_new = self.receivers.get(receiver).is_none();
         if is_new && !self.receivers.enter(Receiver::new(receiver, from, now), self.live_for()) {
             self.stats.receivers_refused += 1;
@@ -85,14 +89,15 @@ impl Sender {
         let (held_for, holding) = (self.flow.held_for(now), self.flow.holding());
         let Some(entry) = self.receivers.get_mut(receiver) else { return };
         let was = entry.counted_grant().filter(|_| !is_new);
-        let is_up = is_new || !entry.row.live;
+        let (is_up, held_it) = (is_new || !entry.row.live, entry.holds(holding));
         entry.hear(now, from);
+        entry.row.stream = false;
         if next < entry.row.next {
             self.stats.statuses_stale += 1;
         } else {
             entry.take_over(status);
             // One that has everything cannot move; it is not stuck, unless its window is what holds the publisher.
-            let idles = next >= ring.sent() && (holding.is_none() || was != holding);
+            let idles = next >= ring.sent() && !held_it;
             if is_new || next > entry.row.next || idles || entry.row.evicted {
                 entry.held_mark = held_for;
             }

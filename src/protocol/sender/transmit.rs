@@ -84,15 +84,15 @@ impl Sender {
     }
 
     fn encode_heartbeat(&mut self, now: Time, ring: &Ring) {
-        let live = self.live();
+        let group = self.group_size();
         let tone = self.schedule.tone();
         let asks = matches!(tone, Tone::Poll | Tone::End);
         let waits = matches!(self.settings.policy, FlowPolicy::Block { .. });
         let heartbeat = Heartbeat {
             oldest: U64::new(ring.oldest().0),
-            receivers: U32::new(u32::try_from(live).unwrap_or(u32::MAX)),
+            receivers: U32::new(u32::try_from(group).unwrap_or(u32::MAX)),
             grtt_us: U32::new(u32::try_from(self.grtt.at(now).as_micros()).unwrap_or(u32::MAX)),
-            status_ms: U16::new(group::status_ms(live)),
+            status_ms: U16::new(group::status_ms(group)),
             tcp_port: U16::new(self.settings.tcp_port),
             flags: U16::new(
                 if asks { Heartbeat::POLL } else { 0 } | if waits { Heartbeat::BLOCK } else { 0 },

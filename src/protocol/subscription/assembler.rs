@@ -109,6 +109,15 @@ impl Assembler {
         Some(range)
     }
 
+    /// Forgets the fragments before `next` that wait for others, all of one message, as if none had come; gives where it
+    /// begins.
+    pub(super) fn drop_unfinished(&mut self, next: Offset) -> Option<Offset> {
+        let index = self.runs.iter().position(|run| !run.is_lost && run.range.to == next)?;
+        let run = self.runs.remove(index);
+        self.bytes -= run.bytes.len();
+        Some(run.range.from)
+    }
+
     /// Bytes of fragments that wait for others.
     pub(super) const fn kept_bytes(&self) -> usize {
         self.bytes

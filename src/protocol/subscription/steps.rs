@@ -3,6 +3,7 @@
 use crate::offset::Offset;
 use crate::offset::OffsetRange;
 use crate::protocol::Book;
+use crate::protocol::DownReason;
 use crate::protocol::LostReason;
 use crate::protocol::Ready;
 use crate::protocol::SourceKey;
@@ -186,6 +187,7 @@ impl Subscription {
             }
             Some((source, Ready::Lost { range, reason })) => Some(self.on_lost(source, range, reason)),
             Some((source, Ready::Down { reason, heard })) => {
+                let heard = self.put_back(source, reason).unwrap_or(heard);
                 let first = self.finish(source);
                 self.put_off = first.is_some().then_some((source, Ready::Down { reason, heard }));
                 Some(first.unwrap_or(Step::Down { source, reason, heard }))
@@ -204,6 +206,18 @@ impl Subscription {
         }
         self.count(source, |book| book.lost += lost.len() - range.len());
         Step::Lost { source, range: lost, reason }
+    }
+
+    /// Half a message of a connection that is silent: it comes again with the next one, from its start, which is how far
+    /// the source was heard then.
+    fn put_back(&mut self, source: SourceKey, reason: DownReason) -> Option<Offset> {
+        if reason != DownReason::Silent || !self.receiver.is_connected() {
+            return None;
+        }
+        let next = self.receiver.next_wanted(source)?;
+        let from = self.assemblers.get_mut(usize::from(source.0))?.drop_unfinished(next)?;
+        self.receiver.rewind(source, from);
+        Some(from)
     }
 
     /// What of a source must be told before it may be called down.

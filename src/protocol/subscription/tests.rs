@@ -1,5 +1,6 @@
 //! Batches of which a part has come before, and frames that stand for many offsets.
 
+mod connected;
 mod memory;
 mod parts;
 

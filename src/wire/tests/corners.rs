@@ -15,12 +15,14 @@ fn a_peek_tells_kind_and_flags_and_believes_nothing() {
         Kind::Welcome,
         Kind::Gone,
         Kind::Shed,
+        Kind::Hello,
+        Kind::Close,
     ];
     for (golden, kind) in GOLDEN.iter().zip(kinds) {
         let mut bytes = hex(golden);
         assert_eq!(Header::peek(&bytes), Some((kind, Flags(bytes[3]))));
         assert_eq!(Header::peek(&bytes[..31]), None);
-        bytes[2] = 0x19;
+        bytes[2] = 0x1B;
         assert_eq!(Header::peek(&bytes), None, "no such kind");
     }
 }
@@ -50,6 +52,89 @@ fn every_reason_has_its_number() {
         twin::reseal(&mut bytes, true);
         assert!(Datagram::decode(&bytes).is_err(), "reason {number}");
     }
+}
+
+#[test]
+fn every_reason_to_close_and_every_start_has_its_number() {
+    let reasons = [
+        CloseReason::Stream,
+        CloseReason::Full,
+        CloseReason::Broken,
+        CloseReason::Slow,
+        CloseReason::Evicted,
+    ];
+    let mut bytes = Vec::new();
+    for (reason, number) in reasons.into_iter().zip(1..) {
+        encode_close(&mut bytes, &HEAD, reason);
+        let Body::Close(close) = decoded(&bytes).body else { panic!("a CLOSE") };
+        assert_eq!((bytes[32], close.reason()), (number, Some(reason)));
+    }
+    for (start, number) in [HelloStart::Live, HelloStart::Earliest, HelloStart::At].into_iter().zip(0..) {
+        let hello = Hello::new(RECEIVER, start);
+        assert!(encode_hello(&mut bytes, &HEAD, &hello, &[] as &[&[u8]]));
+        let Body::Hello(read, mut topics) = decoded(&bytes).body else { panic!("a HELLO") };
+        assert_eq!((bytes[32 + 16], read.start(), topics.next()), (number, Some(start), None));
+        assert_eq!((read.to(), read.is_observer()), (Hello::NO_END, false));
+    }
+}
+
+/// Start, flags, credentials, and what is kept for later.
+#[test]
+fn a_hello_says_nothing_that_is_not_known_yet() {
+    for (at, value) in [(16, 3), (17, 2), (18, 1), (19, 1), (20, 1), (21, 1), (22, 1), (23, 1)] {
+        let mut bytes = hex(HELLO);
+        bytes[32 + at] = value;
+        twin::reseal(&mut bytes, true);
+        assert!(Datagram::decode(&bytes).is_err(), "{value} at {at}");
+    }
+}
+
+#[test]
+fn the_topics_of_a_hello_are_bounded_and_end_with_it() {
+    let hello = Hello::new(RECEIVER, HelloStart::Live);
+    let (mut bytes, longest) = (Vec::new(), vec![7; TOPIC_BYTES]);
+    let mut says = |topics: &[Vec<u8>]| {
+        let said = encode_hello(&mut bytes, &HEAD, &hello, topics);
+        assert_eq!(said, Datagram::decode(&bytes).is_ok());
+        assert_ne!(said, bytes.is_empty());
+        said
+    };
+    assert!(says(&vec![b"t".to_vec(); HELLO_TOPICS]));
+    assert!(!says(&vec![b"t".to_vec(); HELLO_TOPICS + 1]));
+    assert!(says(&vec![longest.clone(); 255]), "65,280 bytes");
+    assert!(!says(&vec![longest; 256]), "65,536 bytes");
+    assert!(!says(&[vec![7; TOPIC_BYTES + 1]]));
+    let mut bytes = hex(HELLO);
+    bytes.extend([2, 1]);
+    bytes[12] += 1;
+    twin::reseal(&mut bytes, true);
+    assert!(Datagram::decode(&bytes).is_err(), "a topic longer than what is left");
+}
+
+#[test]
+fn a_header_tells_where_the_next_datagram_starts() {
+    for golden in GOLDEN {
+        let bytes = hex(golden);
+        assert_eq!(datagram_len(&bytes[..32]), Ok(bytes.len()));
+    }
+    let mut bytes = hex(CLOSE);
+    assert_eq!(datagram_len(&bytes[..31]), Err(DecodeError::Short { need: 32, got: 31 }));
+    (bytes[3], bytes[14], bytes[15]) = (0xFF, 0xFF, 0xFF);
+    assert_eq!(datagram_len(&bytes), Ok(32 + 65_535), "nothing else is looked at");
+    bytes[2] = 0x2A;
+    assert_eq!(datagram_len(&bytes), Err(DecodeError::Version(2)));
+    bytes[0] = 0;
+    assert_eq!(datagram_len(&bytes), Err(DecodeError::Magic(0x4B00)));
+}
+
+#[test]
+fn what_is_left_out_is_written_as_it_is_read() {
+    let mut room = [0xEE; 5];
+    assert_eq!(put_filtered(&mut room, 300), Some(4));
+    assert_eq!((room, &room[..4]), ([0x2C, 1, 4, 0, 0xEE], &hex(FILTERED)[32..36]));
+    assert_eq!(Frames::new(&room[..4]).next().map(|frame| frame.offsets), Some(300));
+    assert_eq!((put_filtered(&mut room, 0), room[0]), (None, 0x2C), "nothing left out is not said");
+    assert_eq!(put_filtered(&mut room[..3], 1), None);
 }
 
 #[test]

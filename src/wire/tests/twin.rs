@@ -52,6 +52,8 @@ pub(super) fn sound(bytes: &[u8]) -> bool {
         0x16 => fixed(24),
         0x17 => sound_gone(body, count),
         0x18 => sound_ranges(body, count) && number(body, 12, 4) == 0,
+        0x19 => sound_hello(body, count),
+        0x1A => fixed(8) && (1..=5).contains(&number(body, 0, 2)) && number(body, 2, 6) == 0,
         _ => false,
     }
 }
@@ -97,6 +99,18 @@ fn sound_gone(body: &[u8], count: u64) -> bool {
         })
 }
 
+fn sound_hello(body: &[u8], count: u64) -> bool {
+    if body.len() < 24 || body[16] > 2 || body[17] > 1 || number(body, 18, 6) != 0 || count > 1_024 {
+        return false;
+    }
+    let (mut at, mut topics) = (24, 0);
+    while at < body.len() {
+        at += 1 + body[at] as usize;
+        topics += 1;
+    }
+    at == body.len() && topics == count
+}
+
 /// Walks all that a decoded datagram offers: nothing panics, and nothing contradicts the header.
 fn walk(datagram: &Datagram<'_>) {
     let count = usize::from(datagram.header.count());
@@ -115,6 +129,11 @@ fn walk(datagram: &Datagram<'_>) {
             assert!(gone.iter().all(|entry| entry.reason().is_some() && !entry.range().is_empty()));
         }
         Body::Heartbeat(_) | Body::End(_) | Body::Status(_) | Body::Welcome(_) => assert_eq!(count, 0),
+        Body::Hello(hello, topics) => {
+            assert_eq!(topics.count(), count);
+            assert!(hello.start().is_some());
+        }
+        Body::Close(close) => assert!(count == 0 && close.reason().is_some()),
     }
 }
 
@@ -300,6 +319,23 @@ proptest! {
         agree(&out);
         assert!(matches!(decoded(&out).body, Body::Gone(entries) if entries == gone));
         fixed_control_comes_back(words);
+    }
+
+    #[test]
+    fn a_hello_comes_back(
+        words in any::<[u64; 2]>(),
+        start in prop::sample::select(vec![HelloStart::Live, HelloStart::Earliest, HelloStart::At]),
+        observer in any::<bool>(),
+        topics in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..=TOPIC_BYTES), 0..20),
+    ) {
+        let hello = Hello::new(ReceiverId(words[0]), start).until(Offset(words[1])).observing(observer);
+        let mut out = Vec::new();
+        assert!(encode_hello(&mut out, &HEAD, &hello, &topics));
+        agree(&out);
+        assert_eq!(datagram_len(&out[..HEADER_BYTES]), Ok(out.len()));
+        assert!(matches!(decoded(&out).body, Body::Hello(body, prefixes) if *body == hello
+            && body.receiver().0 == words[0] && body.to().0 == words[1] && body.start() == Some(start)
+            && body.is_observer() == observer && prefixes.eq(&topics)));
     }
 
     #[test]

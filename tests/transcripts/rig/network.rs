@@ -199,6 +199,8 @@ pub(crate) fn line(bytes: &[u8]) -> String {
             let ranges: Vec<_> = ranges.iter().map(|one| one.range().to_string()).collect();
             format!("shed {}", ranges.join(" "))
         }
+        Body::Hello(..) => "hello".to_owned(),
+        Body::Close(_) => "close".to_owned(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Transcripts in virtual time: what comes in, and every datagram and event that goes out.
 
 mod bounds;
+mod carriers;
 mod crying;
 mod end;
 mod flow;
@@ -8,6 +9,7 @@ mod model;
 mod naks;
 mod receivers;
 mod shed;
+mod streams;
 
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -307,7 +309,9 @@ fn line(to: Destination, bytes: &[u8]) -> String {
             let ranges: Vec<_> = ranges.iter().map(|one| one.range().to_string()).collect();
             format!("shed {} for {} us{to}", ranges.join(", "), shed.retry_after_us())
         }
-        Body::Data(_) | Body::Nak(..) | Body::Status(_) => unreachable!("a machine sends none"),
+        Body::Data(_) | Body::Nak(..) | Body::Status(_) | Body::Hello(..) | Body::Close(_) => {
+            unreachable!("a machine sends none")
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Random receivers against slow, obvious oracles.
 
+use super::streams::stream;
 use super::*;
 use crate::time::Jitter;
 
@@ -126,7 +127,7 @@ fn check_limit(rig: &Rig, policy: FlowPolicy) {
     let counted = rig.sender.receivers().filter(|row| row.live && !row.evicted);
     let grants = counted.map(|row| rig.ring.charge_at(row.next).unwrap_or(0) + row.window);
     match policy {
-        FlowPolicy::Drop { .. } => {
+        FlowPolicy::Drop { .. } | FlowPolicy::Disconnect { .. } => {
             let naive = grants.max();
             assert!(
                 rig.sender.limit() == naive
@@ -134,5 +135,47 @@ fn check_limit(rig: &Rig, policy: FlowPolicy) {
             );
         }
         FlowPolicy::Block { .. } => assert_eq!(rig.sender.limit(), grants.min()),
+    }
+}
+
+/// The limit and the live are what a look at every connection says they are, whoever comes, moves or goes.
+#[test]
+fn the_limit_for_connections_is_the_naive_one() {
+    let disconnect = FlowPolicy::Disconnect { pace: 100 * MS, free_running: false };
+    for (seed, policy) in (0..30).zip([drop_policy(), block_policy(), disconnect].into_iter().cycle()) {
+        let (mut jitter, mut rig) = (Jitter::new(seed), Rig::new(settings(policy)));
+        // By id: what its connection was handed, and since when it has none.
+        let mut twin: BTreeMap<u64, (u64, Option<Time>)> = BTreeMap::new();
+        for _ in 0..1_000 {
+            rig.skip(jitter.up_to(400 * MS));
+            let (id, sent) = (1 + jitter.bits() % 5, rig.ring.sent().0);
+            let attached = twin.get(&id).is_some_and(|(_, since)| since.is_none());
+            match jitter.bits() % 8 {
+                0 | 1 => rig.publish(jitter.bits() % 4),
+                2 => {
+                    let next = sent.saturating_sub(jitter.bits() % 100);
+                    rig.attach(id, next);
+                    twin.insert(id, (next, None));
+                }
+                3 if attached => {
+                    let leaving = jitter.happens(0.5);
+                    rig.detach(id, leaving);
+                    twin.entry(id).and_modify(|(_, since)| *since = Some(rig.now));
+                    twin.retain(|other, _| *other != id || !leaving);
+                }
+                4 if attached => rig.report(stream(id), at(sent)),
+                _ if attached => {
+                    let taken = twin[&id].0.max(sent.saturating_sub(jitter.bits() % 60));
+                    rig.progress(id, taken);
+                    twin.insert(id, (taken, None));
+                }
+                _ => {}
+            }
+            twin.retain(|_, (_, since)| since.is_none_or(|since| rig.now < since + 5 * SECOND));
+            let taken = twin.values().map(|(taken, _)| *taken);
+            let naive = if matches!(policy, FlowPolicy::Block { .. }) { taken.min() } else { taken.max() };
+            assert_eq!(rig.sender.limit(), naive.and_then(|taken| rig.grant(taken)), "seed {seed}");
+            assert_eq!(rig.sender.live(), twin.len());
+        }
     }
 }

@@ -41,7 +41,7 @@ const ANSWER: Duration = Duration::from_millis(1);
 const DROPS_EVERY: Duration = Duration::from_millis(100);
 
 /// Data comes in through one socket; NAK and STATUS leave through the other, and their answers come back to it.
-pub(super) struct Inlet {
+pub(super) struct Datagrams {
     data: UdpSocket,
     control: UdpSocket,
     watch: Watch,
@@ -54,7 +54,7 @@ pub(super) struct Inlet {
     drops_at: Time,
 }
 
-impl Inlet {
+impl Datagrams {
     pub(super) fn new(
         (mut data, mut control): (UdpSocket, UdpSocket),
         sleeps: bool,
@@ -256,7 +256,7 @@ struct Seen {
 }
 
 #[cfg(unix)]
-impl AsFd for Inlet {
+impl AsFd for Datagrams {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.watch.descriptor([&self.data, &self.control])
     }

@@ -1,0 +1,185 @@
+//! Where messages come from: datagrams from anybody, or a connection to one publisher.
+
+use core::net::SocketAddr;
+#[cfg(unix)]
+use std::os::fd::AsFd;
+#[cfg(unix)]
+use std::os::fd::BorrowedFd;
+
+use crate::error::Error;
+use crate::io::Clock;
+use crate::protocol::Receiver;
+use crate::protocol::Step;
+use crate::protocol::SubscriptionStats;
+use crate::stats::SubscriberStats;
+use crate::subscriber::datagrams::Datagrams;
+use crate::subscriber::stream::Stream;
+use crate::time::Time;
+
+/// One of the two; which one never changes, so a processor guesses it right.
+#[expect(clippy::large_enum_variant, reason = "a subscriber has one, and datagrams go without a detour")]
+pub(super) enum Inlet {
+    Datagrams(Datagrams),
+    Stream(Box<Stream>),
+}
+
+impl Inlet {
+    /// The bytes of the datagram, or the message of a connection, taken last.
+    #[inline]
+    pub(super) fn current(&self) -> &[u8] {
+        match self {
+            Self::Datagrams(datagrams) => datagrams.current(),
+            Self::Stream(stream) => stream.current(),
+        }
+    }
+
+    /// The next of those that were read.
+    #[inline]
+    pub(super) fn next_datagram(&mut self) -> Option<(SocketAddr, &[u8])> {
+        match self {
+            Self::Datagrams(datagrams) => datagrams.next_datagram(),
+            Self::Stream(stream) => stream.next_message(),
+        }
+    }
+
+    /// How the one taken last was received. Datagrams are judged one by one; on a connection, nothing that follows a
+    /// damaged message can be believed.
+    #[inline]
+    pub(super) fn judge(&mut self, stats: &SubscriptionStats) {
+        match self {
+            Self::Datagrams(_) => {}
+            Self::Stream(stream) => stream.judge(stats),
+        }
+    }
+
+    /// Reads more; whether there was any, or other news.
+    pub(super) fn fill(&mut self, now: Time, is_recovering: bool) -> Result<bool, Error> {
+        match self {
+            Self::Datagrams(datagrams) => datagrams.fill(is_recovering),
+            Self::Stream(stream) => stream.fill(now),
+        }
+    }
+
+    /// As [`fill`](Self::fill), for someone who will look again at once.
+    pub(super) fn glance(&mut self, now: Time, is_recovering: bool) -> Result<bool, Error> {
+        match self {
+            Self::Datagrams(datagrams) => datagrams.glance(is_recovering),
+            Self::Stream(stream) => stream.glance(now),
+        }
+    }
+
+    /// Says who this is, and what it wants, on a connection that was just made.
+    pub(super) fn greet(&mut self, receiver: &Receiver) {
+        match self {
+            Self::Datagrams(_) => {}
+            Self::Stream(stream) => stream.greet(receiver),
+        }
+    }
+
+    /// Looks at what the user is told.
+    pub(super) fn notice(&mut self, step: &Step) {
+        if let (Self::Stream(stream), Step::Up(up)) = (self, step) {
+            stream.follow(up.source);
+        }
+    }
+
+    pub(super) fn forget(&mut self) {
+        match self {
+            Self::Datagrams(datagrams) => datagrams.forget(),
+            Self::Stream(stream) => stream.forget(),
+        }
+    }
+
+    /// Whether the last look, or the last wait, has found nothing; otherwise a wait of no length settles it.
+    pub(super) fn is_surely_empty(&self) -> bool {
+        match self {
+            Self::Datagrams(datagrams) => datagrams.is_surely_empty(),
+            Self::Stream(stream) => stream.is_surely_empty(),
+        }
+    }
+
+    /// When a connection wants to go on although nothing comes: to be made, or given up.
+    pub(super) fn next_timeout(&self) -> Option<Time> {
+        match self {
+            Self::Datagrams(_) => None,
+            Self::Stream(stream) => stream.next_timeout(),
+        }
+    }
+
+    /// Sends a NAK or STATUS. What finds no room is counted, and as good as lost on the way.
+    pub(super) fn send(&mut self, now: Time, to: SocketAddr, datagram: &[u8]) {
+        match self {
+            Self::Datagrams(datagrams) => datagrams.send(now, to, datagram),
+            Self::Stream(stream) => stream.send(to, datagram),
+        }
+    }
+
+    /// Whether to [`nap`](Self::nap) rather than to [`wait`](Self::wait).
+    pub(super) fn may_nap(&self, is_recovering: bool, now: Time, deadline: Option<Time>) -> bool {
+        match self {
+            Self::Datagrams(datagrams) => datagrams.may_nap(is_recovering, now, deadline),
+            Self::Stream(_) => false,
+        }
+    }
+
+    pub(super) fn nap(&mut self) -> Result<(), Error> {
+        match self {
+            Self::Datagrams(datagrams) => datagrams.nap(),
+            Self::Stream(_) => Ok(()),
+        }
+    }
+
+    pub(super) fn wait(&mut self, deadline: Option<Time>, clock: &Clock) -> Result<(), Error> {
+        match self {
+            Self::Datagrams(datagrams) => datagrams.wait(deadline, clock),
+            Self::Stream(stream) => stream.wait(deadline, clock),
+        }
+    }
+
+    pub(super) fn arm(&mut self, deadline: Option<Time>, clock: &Clock) -> Result<(), Error> {
+        match self {
+            Self::Datagrams(datagrams) => datagrams.arm(deadline, clock),
+            Self::Stream(stream) => stream.arm(deadline, clock),
+        }
+    }
+
+    /// Leaves the group and joins it again; a connection that is silent is made again by itself.
+    pub(super) fn rejoin(&self) {
+        match self {
+            Self::Datagrams(datagrams) => datagrams.rejoin(),
+            Self::Stream(_) => {}
+        }
+    }
+
+    /// What the kernel dropped so far, if it is time to ask.
+    pub(super) fn kernel_drops(&mut self, now: Time) -> Option<u64> {
+        match self {
+            Self::Datagrams(datagrams) => datagrams.kernel_drops(now),
+            Self::Stream(_) => None,
+        }
+    }
+
+    pub(super) fn stats(&self) -> SubscriberStats {
+        match self {
+            Self::Datagrams(datagrams) => datagrams.stats(),
+            Self::Stream(stream) => stream.stats(),
+        }
+    }
+
+    pub(super) fn receive_buffer(&self) -> (usize, usize) {
+        match self {
+            Self::Datagrams(datagrams) => datagrams.receive_buffer(),
+            Self::Stream(stream) => stream.receive_buffer(),
+        }
+    }
+}
+
+#[cfg(unix)]
+impl AsFd for Inlet {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Datagrams(datagrams) => datagrams.as_fd(),
+            Self::Stream(stream) => stream.as_fd(),
+        }
+    }
+}

@@ -5,6 +5,8 @@
 mod process;
 #[path = "command/simulate.rs"]
 mod simulate;
+#[path = "command/stream.rs"]
+mod stream;
 
 use std::fs;
 use std::net::UdpSocket;
@@ -205,7 +207,29 @@ fn a_rate_is_kept() {
 fn wrong_command_lines_are_refused_with_a_remedy() {
     let long = "t".repeat(256);
     let refused = [
-        ("sub tcp://239.192.41.9:41009", 2, "does not begin with udp://"),
+        ("sub 239.192.41.9:41009", 2, "does not begin with udp:// or tcp://"),
+        ("sub tcp://239.192.41.9:41009", 2, "is a multicast group"),
+        ("sub tcp://127.0.0.1:0", 1, "choose a port from 1 to 65535"),
+        ("sub tcp://127.0.0.1:41009?interface=lo", 2, "stream and topic exist"),
+        ("sub udp://239.192.41.9:41009?interface=lo --from earliest", 1, "tcp:// endpoint"),
+        ("sub tcp://127.0.0.1:41009 --from now", 2, "live, earliest or an offset"),
+        ("sub tcp://127.0.0.1:41009 --inject-loss 5%", 2, "--inject-loss and --seed are for udp://"),
+        ("sub tcp://127.0.0.1:41009 --no-repair", 2, "--no-repair is for udp://"),
+        ("sub tcp://127.0.0.1:41009 --busy-poll 50", 2, "are for udp://: leave them out"),
+        ("sub tcp://127.0.0.1:41009 --state s --conflate 4", 2, "cannot be used with"),
+        ("sub udp://239.192.41.9:41009?interface=lo --state s", 2, "--state is for tcp://"),
+        (
+            "sub tcp://127.0.0.1:41009 --state /no/such/folder/s",
+            1,
+            "cannot keep the state in /no/such/folder/s",
+        ),
+        ("sub tcp://no.such.host.invalid:41009", 1, "no.such.host.invalid cannot be looked up"),
+        ("pub", 2, "required arguments were not provided"),
+        ("pub tcp://127.0.0.1:0 tcp://127.0.0.1:0", 2, "one udp:// and one tcp:// URI at most"),
+        ("pub udp://239.192.41.9:1 udp://239.192.41.9:2", 2, "one udp:// and one tcp:// URI at most"),
+        ("pub tcp://127.0.0.1:0 --no-segmentation", 2, "leave them out with tcp:// alone"),
+        ("pub tcp://127.0.0.1:0?topic=a", 1, "topic= is for subscribers"),
+        ("pub tcp://127.0.0.1:0 udp://239.192.41.9:41009?stream=2", 1, "write the same stream= in both"),
         ("sub udp://localhost:41009", 2, "names are not looked up"),
         ("pub udp://239.192.41.9:0", 2, "choose a port from 1 to 65535"),
         ("pub udp://239.192.41.9:41009?iface=lo", 2, "interface, source, stream and ttl exist"),

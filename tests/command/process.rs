@@ -87,6 +87,31 @@ impl Running {
         }
     }
 
+    /// Waits until it has said a whole line with `words` on stderr; gives the rest of that line.
+    pub(crate) fn wait_for_stderr(&mut self, words: &str) -> String {
+        loop {
+            let said = String::from_utf8_lossy(&self.stderr.bytes).into_owned();
+            let whole = said.rsplit_once('\n').map_or("", |(lines, _)| lines);
+            if let Some((_, rest)) = whole.lines().find_map(|line| line.split_once(words)) {
+                return rest.to_owned();
+            }
+            assert!(self.stderr.take(), "{}: {words:?} was never said, but:\n{said}", self.line);
+        }
+    }
+
+    /// Waits until there is more of its output.
+    pub(crate) fn wait_for_more(&mut self) {
+        assert!(self.stdout.take(), "{}: nothing more ever came", self.line);
+    }
+
+    /// As a crash does, or a cut of power; gives what it had written.
+    pub(crate) fn kill(mut self) -> Vec<u8> {
+        self.signal("KILL");
+        self.child.wait().expect("a child");
+        assert!(self.stdout.take_all(), "{}: its output does not end", self.line);
+        std::mem::take(&mut self.stdout.bytes)
+    }
+
     /// Ctrl-C.
     pub(crate) fn interrupt(&self) {
         self.signal("INT");

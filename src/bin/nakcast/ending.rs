@@ -3,8 +3,11 @@
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
+use nakcast::Offset;
 use nakcast::PublishError;
+use nakcast::SessionId;
 use nakcast::WaitError;
 use nakcast::sim::OptionsError;
 
@@ -59,6 +62,22 @@ pub(crate) enum Failure {
         "the input ends inside record {number}, with {have} of its {need} bytes: it is cut off, or not u16-prefixed"
     )]
     CutOff { number: u64, have: usize, need: usize },
+    #[error("cannot read the state in {}: {error}; name a file that you may read", .path.display())]
+    ReadState { path: PathBuf, error: io::Error },
+    #[error(
+        "{} is no state of `nakcast sub` ({what}): name the right file, or delete it to begin anew, or say --from OFFSET without --state",
+        .path.display()
+    )]
+    DamagedState { path: PathBuf, what: String },
+    #[error(
+        "the state in {} says offset {next} of session {session}, and that session has not come so far: it was altered; delete it to begin anew",
+        .path.display()
+    )]
+    StateAhead { path: PathBuf, session: SessionId, next: Offset },
+    #[error(
+        "cannot keep the state in {}: {error}; its folder must exist and be yours to write to", .path.display()
+    )]
+    WriteState { path: PathBuf, error: io::Error },
     #[error("cannot write to standard output: {0}")]
     Write(io::Error),
     #[error(
@@ -68,7 +87,9 @@ pub(crate) enum Failure {
     #[error(
         "no publisher was heard for {0:?}: start one, and check that it names the same group, port, interface and stream"
     )]
-    NobodyHeard(std::time::Duration),
+    NobodyHeard(Duration),
+    #[error("no publisher was heard for {0:?}: start one, and check the host, the port and the stream")]
+    NobodyAnswered(Duration),
     #[error("--count {wanted} was asked for, and only {came} came")]
     TooFew { wanted: u64, came: u64 },
     #[error("cannot listen for Ctrl-C: {0}")]

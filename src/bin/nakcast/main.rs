@@ -33,6 +33,10 @@ URI: udp://ADDRESS:PORT?PARAMETER=VALUE&…
   stream=     which stream on this address, when there are several; default 1
   source=     hear only this sender
   ttl=        how many routers a datagram may pass, plus one; default 1
+URI: tcp://HOST:PORT?PARAMETER=VALUE&…
+  HOST        pub: the address to listen at (0.0.0.0, [::]); sub: the publisher's name or address
+  stream=     as above
+  topic=      sub: only topics that begin so, in percent-encoding; may be given several times
 
 Exit codes:
   0    all went well
@@ -43,7 +47,7 @@ Exit codes:
   130  interrupted by Ctrl-C, SIGTERM or SIGHUP; a second one does not wait for anything";
 
 const OVERVIEW: &str = "\
-Brokerless publish/subscribe over UDP multicast: numbered messages, repair by NAK, and no loss in silence.
+Brokerless publish/subscribe over UDP multicast and TCP: numbered messages, repair by NAK, and no loss in silence.
 
 Try it:
   nakcast demo
@@ -51,7 +55,7 @@ Two terminals:
   nakcast sub 'udp://239.192.0.1:4000?interface=lo'
   seq 100000 | nakcast pub 'udp://239.192.0.1:4000?interface=lo' --wait 1 --policy block";
 
-/// Brokerless publish/subscribe over UDP multicast.
+/// Brokerless publish/subscribe over UDP multicast and TCP.
 #[derive(Debug, Parser)]
 #[command(version, about, long_about = OVERVIEW, after_help = COMMON_HELP, max_term_width = 110)]
 struct Cli {

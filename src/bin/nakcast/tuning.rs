@@ -14,10 +14,10 @@ pub(crate) struct Tuning {
     /// Takes a processor for itself.
     #[arg(long, value_name = "MICROSECONDS", num_args = 0..=1, require_equals = true, value_parser = units::micros)]
     spin: Option<Option<Duration>>,
-    /// Have the kernel poll the network card for so long, instead of waiting for its interrupt (SO_BUSY_POLL).
+    /// Have the kernel poll the network card for so long, instead of waiting for its interrupt (SO_BUSY_POLL; udp://).
     #[arg(long, value_name = "MICROSECONDS", value_parser = units::micros)]
     busy_poll: Option<Duration>,
-    /// Hand datagrams to the kernel, and take them, one by one instead of many in one piece (no GSO, no GRO).
+    /// Hand datagrams to the kernel, and take them, one by one instead of many in one piece (no GSO, no GRO; udp://).
     #[arg(long)]
     no_segmentation: bool,
 }
@@ -29,6 +29,11 @@ impl Tuning {
             Some(None) => Wait::Spin,
             Some(Some(time)) => Wait::SpinThenBlock(time),
         }
+    }
+
+    /// Whether any of it means nothing to a connection.
+    pub(crate) const fn is_of_datagrams(&self) -> bool {
+        self.busy_poll.is_some() || self.no_segmentation
     }
 
     pub(crate) fn publisher(&self, builder: PublisherBuilder) -> PublisherBuilder {

@@ -16,7 +16,6 @@ use std::thread::Scope;
 use std::time::Duration;
 
 use clap::value_parser;
-use nakcast::Endpoint;
 use nakcast::Error;
 use nakcast::Faults;
 use nakcast::Policy;
@@ -24,6 +23,7 @@ use nakcast::Publisher;
 use nakcast::SocketError;
 use nakcast::StreamId;
 use nakcast::Subscriber;
+use nakcast::UdpEndpoint;
 
 use crate::clock::Clock;
 use crate::clock::TICK;
@@ -66,7 +66,7 @@ Exit codes:
 pub(crate) struct Args {
     /// Where to; by default a group and a stream of its own on the loopback interface.
     #[arg(long)]
-    uri: Option<Endpoint>,
+    uri: Option<UdpEndpoint>,
     /// How many subscribers.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = value_parser!(u16).range(1..=64))]
     subscribers: u16,
@@ -117,7 +117,7 @@ pub(crate) fn run(args: &Args, quiet: bool) -> Result<Ending, Failure> {
     })
 }
 
-fn introduce(args: &Args, endpoint: &Endpoint) {
+fn introduce(args: &Args, endpoint: &UdpEndpoint) {
     let rate = match args.rate {
         0 => "as many messages as the slowest subscriber takes".to_owned(),
         rate => format!("{} messages a second", units::count(rate)),
@@ -132,9 +132,9 @@ fn introduce(args: &Args, endpoint: &Endpoint) {
 }
 
 /// Opens the subscribers, on the endpoint named or on the first port that is free.
-fn open_subscribers(args: &Args) -> Result<(Endpoint, Vec<Subscriber>), Failure> {
+fn open_subscribers(args: &Args) -> Result<(UdpEndpoint, Vec<Subscriber>), Failure> {
     let seed = args.seed.map_or_else(|| getrandom::u64().map_err(Failure::Random), Ok)?;
-    let open = |endpoint: &Endpoint| {
+    let open = |endpoint: &UdpEndpoint| {
         let one = |number| {
             let faults = Faults::loss(args.loss).seed(seed.wrapping_add(number));
             Subscriber::builder().endpoint(endpoint.clone()).faults(faults).open()
@@ -144,7 +144,7 @@ fn open_subscribers(args: &Args) -> Result<(Endpoint, Vec<Subscriber>), Failure>
     if let Some(endpoint) = &args.uri {
         return Ok((endpoint.clone(), open(endpoint)?));
     }
-    let mut endpoint: Endpoint = GROUP.parse().map_err(Error::from)?;
+    let mut endpoint: UdpEndpoint = GROUP.parse().map_err(Error::from)?;
     // A stream of its own: another demo on this machine does not matter.
     endpoint.stream = StreamId(getrandom::u32().map_err(Failure::Random)?);
     let last = endpoint.address.port() + PORTS;

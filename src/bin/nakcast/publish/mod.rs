@@ -31,6 +31,7 @@ use crate::publish::pacer::Pacer;
 use crate::publish::roster::Roster;
 use crate::publish::splitter::Framing;
 use crate::publish::splitter::Splitter;
+use crate::say::say;
 use crate::tuning::Tuning;
 use crate::units;
 
@@ -45,7 +46,12 @@ Examples:
     nakcast pub 'udp://239.192.0.1:4000?interface=eth0' --file disk.img --chunk 1200 --policy block --wait 3
   A market-data tape (u16 length, message, …) at 50,000 messages a second:
     nakcast pub 'udp://239.192.0.1:4000?interface=lo' --file tape.bin --u16-prefixed --rate 50000 --wait 1
+  Without multicast, to whoever connects:
+    nakcast pub tcp://0.0.0.0:7001 --file disk.img --chunk 1200 --policy block --wait 3
+  Both at once, with the same offsets:
+    nakcast pub 'udp://239.192.0.1:4000?interface=eth0' tcp://0.0.0.0:7001 --file tape.bin --u16-prefixed
 
+Of datagrams only, and refused with tcp:// alone: --busy-poll, --no-segmentation.
 Exit code 1 also means: a subscriber was evicted, or has not confirmed everything.";
 
 fn after_help() -> String {
@@ -59,13 +65,17 @@ enum PolicyName {
     Drop,
     /// The slowest sets the pace; who does not move for --patience is evicted, by name.
     Block,
+    /// As drop, but a subscriber over TCP that is left behind is disconnected, and told why.
+    Disconnect,
 }
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = after_help())]
 pub(crate) struct Args {
-    /// Where to publish, such as 'udp://239.192.0.1:4000?interface=lo'.
-    uri: Endpoint,
+    /// Where to publish, such as 'udp://239.192.0.1:4000?interface=lo', or where to listen, such as tcp://0.0.0.0:7001
+    /// (port 0: any that is free); or both.
+    #[arg(value_name = "URI", required = true, num_args = 1..=2)]
+    uris: Vec<Endpoint>,
     /// Read this file instead of standard input.
     #[arg(long)]
     file: Option<PathBuf>,
@@ -124,6 +134,13 @@ impl Args {
             (PolicyName::Block, _, Some(_)) => {
                 Err(Failure::Usage("--pace is for --policy drop: leave one of the two out"))
             }
+            (PolicyName::Disconnect, Some(_), _) => {
+                Err(Failure::Usage("--patience is for --policy block: leave one of the two out"))
+            }
+            (PolicyName::Disconnect, None, None) => Ok(Policy::DISCONNECT),
+            (PolicyName::Disconnect, None, Some(pace)) => {
+                Ok(Policy::Disconnect { pace, free_running: pace.is_zero() })
+            }
             (PolicyName::Drop, None, None) => Ok(Policy::DROP),
             (PolicyName::Drop, None, Some(pace)) => Ok(Policy::Drop { pace, free_running: pace.is_zero() }),
             (PolicyName::Block, None, None) => Ok(Policy::BLOCK),
@@ -139,11 +156,28 @@ impl Args {
         }
     }
 
+    /// One carrier of each kind at most, and no option that none of them knows.
+    fn check_carriers(&self) -> Result<(), Failure> {
+        let connections = self.uris.iter().filter(|uri| matches!(uri, Endpoint::Tcp(_))).count();
+        if connections > 1 || self.uris.len() > connections + 1 {
+            return Err(Failure::Usage(
+                "a publisher has one udp:// and one tcp:// URI at most: leave one out, or start another publisher",
+            ));
+        }
+        if connections == self.uris.len() && self.tuning.is_of_datagrams() {
+            return Err(Failure::Usage(
+                "--busy-poll and --no-segmentation are for udp://: leave them out with tcp:// alone",
+            ));
+        }
+        Ok(())
+    }
+
     fn open(&self) -> Result<Publisher, Failure> {
-        let mut builder = Publisher::builder()
-            .endpoint(self.uri.clone())
-            .policy(self.policy()?)
-            .timestamps(self.timestamps);
+        self.check_carriers()?;
+        let mut builder = Publisher::builder().policy(self.policy()?).timestamps(self.timestamps);
+        for uri in &self.uris {
+            builder = builder.endpoint(uri.clone());
+        }
         if let Some(ring) = self.ring {
             builder = builder.ring(ring);
         }
@@ -178,7 +212,12 @@ pub(crate) fn run(args: &Args, quiet: bool) -> Result<Ending, Failure> {
     let mut publisher = args.open()?;
     let (from, session, segmentation) =
         (publisher.local_address(), publisher.session(), publisher.stats().segmentation);
-    tracing::info!(to = %args.uri, %from, %session, %segmentation, "publishing");
+    for uri in &args.uris {
+        tracing::info!(to = %uri, %from, %session, %segmentation, "publishing");
+    }
+    if let Some(address) = publisher.stream_address() {
+        say(format_args!("listening at tcp://{address}"));
+    }
     wait_for_subscribers(args, &mut publisher, &interrupt)?;
     let clock = Clock::start();
     let mut work = Work {

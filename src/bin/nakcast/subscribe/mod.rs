@@ -1,21 +1,28 @@
 //! `nakcast sub`: messages to standard output, and the account of every one of them.
 
 mod ledger;
+mod line;
 mod output;
+mod state;
 
 use std::io;
 use std::io::ErrorKind;
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use nakcast::DownReason;
 use nakcast::Endpoint;
+use nakcast::Error;
 use nakcast::Event;
 use nakcast::Faults;
 use nakcast::LostReason;
+use nakcast::Offset;
 use nakcast::OffsetRange;
+use nakcast::Refusal;
 use nakcast::SessionId;
 use nakcast::SourceSnapshot;
+use nakcast::Start;
 use nakcast::Subscriber;
 use nakcast::wire::TOPIC_BYTES;
 
@@ -27,16 +34,18 @@ use crate::ending::Failure;
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
 use crate::subscribe::ledger::Ledger;
+use crate::subscribe::line::Line;
 use crate::subscribe::output::Format;
 use crate::subscribe::output::Output;
+use crate::subscribe::state::State;
 use crate::tuning::Tuning;
 use crate::units;
 
 /// Losses that are told one by one; the others are in the totals, and with --json or -v in full.
 const LOSSES_TOLD: u64 = 10;
 
-/// Messages between two looks at the bar while the sockets are never dry.
-const SHOW_EVERY: u64 = 16_384;
+/// Events between two looks at the bar and the state while there is always another one.
+const LOOK_EVERY: u64 = 16_384;
 
 const EXAMPLES: &str = "\
 It ends when every publisher that was heard has ended, unless --follow says otherwise.
@@ -48,8 +57,14 @@ Examples:
     nakcast sub 'udp://239.192.0.1:4000?interface=eth0' --raw --fail-on-loss > disk.img
   Only some topics, for another program:
     nakcast sub 'udp://239.192.0.1:4000?interface=lo' --topic trades. --topic quotes. --json --follow | jq .payload
+  Everything that a publisher still holds, over TCP, then what comes:
+    nakcast sub tcp://127.0.0.1:7001 --from earliest --follow
+  The same, but each message once however often it is started, as long as the publisher holds what it missed:
+    nakcast sub tcp://127.0.0.1:7001 --from earliest --state trades.state --count 1000 >> trades
   See repair at work, on a network that loses one datagram in five:
     nakcast sub 'udp://239.192.0.1:4000?interface=lo' --inject-loss 20% --seed 7 > /dev/null
+
+Of datagrams only, and refused with tcp://: --inject-loss and its like, --seed, --no-repair, --busy-poll, --no-segmentation.
 
 Exit code 1 also means: fewer messages than --count came, or no publisher was heard for --timeout.";
 
@@ -60,7 +75,7 @@ fn after_help() -> String {
 #[derive(Debug, clap::Args)]
 #[command(after_help = after_help())]
 pub(crate) struct Args {
-    /// What to listen to, such as 'udp://239.192.0.1:4000?interface=lo'.
+    /// What to listen to, such as 'udp://239.192.0.1:4000?interface=lo' or tcp://127.0.0.1:7001.
     uri: Endpoint,
     /// Write payloads as they are, with nothing between them, instead of a line each.
     #[arg(long, group = "format")]
@@ -74,6 +89,14 @@ pub(crate) struct Args {
     /// Only messages whose topic begins so; may be given several times.
     #[arg(long, value_name = "PREFIX", value_parser = prefix)]
     topic: Vec<String>,
+    /// Where to begin: live, earliest (the oldest message the publisher holds), or an offset. The past comes over tcp://
+    /// only.
+    #[arg(long, value_name = "START", value_parser = start, default_value = "live", hide_default_value = true)]
+    from: Start,
+    /// Remember in this file how far it has come, and go on there the next time; --from is for the first time. Saved at the
+    /// end, and once a second: after a kill -9 the messages of that second come again. tcp:// only.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["conflate", "as_arrived"])]
+    state: Option<PathBuf>,
     /// End after so many messages.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
@@ -142,9 +165,38 @@ impl Args {
         })
     }
 
-    fn open(&self) -> Result<Subscriber, Failure> {
-        let mut builder =
-            Subscriber::builder().endpoint(self.uri.clone()).repair(!self.no_repair).faults(self.faults()?);
+    const fn loses_on_purpose(&self) -> bool {
+        self.inject_loss.is_some()
+            || self.inject_loss_data.is_some()
+            || self.inject_loss_repairs.is_some()
+            || self.inject_loss_naks.is_some()
+            || self.inject_loss_heartbeats.is_some()
+    }
+
+    /// Refuses what the carrier does not know.
+    fn check_carrier(&self) -> Result<(), Failure> {
+        match &self.uri {
+            Endpoint::Tcp(_) if self.loses_on_purpose() || self.seed.is_some() => Err(Failure::Usage(
+                "--inject-loss and --seed are for udp://: a connection loses nothing, so leave them out",
+            )),
+            Endpoint::Tcp(_) if self.no_repair => Err(Failure::Usage(
+                "--no-repair is for udp://: nothing is repaired over a connection, so leave it out",
+            )),
+            Endpoint::Tcp(_) if self.tuning.is_of_datagrams() => Err(Failure::Usage(
+                "--busy-poll and --no-segmentation are for udp://: leave them out with tcp://",
+            )),
+            Endpoint::Udp(_) if self.state.is_some() => Err(Failure::Usage(
+                "--state is for tcp://, where a publisher can be asked for what was missed: subscribe to its tcp:// URI",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn open(&self, from: Start) -> Result<Subscriber, Failure> {
+        let mut builder = Subscriber::builder().endpoint(self.uri.clone()).repair(!self.no_repair).from(from);
+        if self.loses_on_purpose() {
+            builder = builder.faults(self.faults()?);
+        }
         for prefix in &self.topic {
             builder = builder.topic(prefix);
         }
@@ -165,6 +217,17 @@ fn prefix(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+fn start(text: &str) -> Result<Start, String> {
+    match text {
+        "live" => Ok(Start::Live),
+        "earliest" => Ok(Start::Earliest),
+        offset => match offset.parse() {
+            Ok(offset) => Ok(Start::At(Offset(offset))),
+            Err(_) => Err("write live, earliest or an offset, such as 0".to_owned()),
+        },
+    }
+}
+
 fn topics(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(topics @ 1..=1_000_000_000) => Ok(topics),
@@ -175,7 +238,9 @@ fn topics(text: &str) -> Result<usize, String> {
 /// Receives until it is time to end; then accounts for everything.
 pub(crate) fn run(args: &Args, quiet: bool) -> Result<Ending, Failure> {
     let interrupt = Interrupt::install()?;
-    let mut subscriber = args.open()?;
+    args.check_carrier()?;
+    let state = args.state.as_deref().map(State::open).transpose()?;
+    let mut subscriber = args.open(state.as_ref().map_or(args.from, |state| state.start(args.from)))?;
     let coalescing = subscriber.stats().coalescing;
     tracing::info!(to = %args.uri, receiver = %subscriber.receiver(), %coalescing, "subscribed");
     let mut work = Work {
@@ -186,15 +251,22 @@ pub(crate) fn run(args: &Args, quiet: bool) -> Result<Ending, Failure> {
         clock: Clock::start(),
         moved: false,
         moved_at: Duration::ZERO,
+        steps: 0,
         losses: 0,
         ended: 0,
+        line: Line::default(),
+        state,
         interrupt,
     };
     let received = work.receive(&mut subscriber);
-    let flushed = work.output.flush();
+    // After an error, a message that was handed out may not be written: the state stays behind it.
+    let flushed = match received {
+        Ok(_) => work.flush(&subscriber, true),
+        Err(_) => work.output.flush().map_err(Failure::Write),
+    };
     work.progress.clear();
     let balanced = work.ledger.report(&subscriber);
-    let why = received.and_then(|why| flushed.map_err(Failure::Write).map(|()| why));
+    let why = received.and_then(|why| flushed.map(|()| why));
     let why = match why {
         Err(Failure::Write(error)) if error.kind() == ErrorKind::BrokenPipe => Why::NoReader,
         other => other?,
@@ -224,6 +296,8 @@ enum Next {
     GoOn,
     /// A source is down: its account is due, and perhaps it was the last.
     Close(SessionId),
+    /// The source is not the one that the state knows.
+    BeginAnew,
     Stop(Why),
 }
 
@@ -239,28 +313,32 @@ struct Work<'a> {
     moved: bool,
     /// When they were dry after something had come.
     moved_at: Duration,
+    /// Events, and looks that found none.
+    steps: u64,
     /// `Lost` events.
     losses: u64,
     /// Publishers that have ended.
     ended: u64,
+    line: Line,
+    state: Option<State>,
 }
 
 impl Work<'_> {
-    /// Events one by one; what was written is flushed when there is none left for now.
+    /// Events one by one, until it is time to end.
     fn receive(&mut self, subscriber: &mut Subscriber) -> Result<Why, Failure> {
         while !self.interrupt.is_asked() {
-            let next = match subscriber.try_recv()? {
-                Some(event) => self.on_event(event)?,
-                None => {
-                    let wait = self.on_dry()?;
-                    match subscriber.recv_timeout(wait)? {
-                        Some(event) => self.on_event(event)?,
-                        None => self.on_quiet(),
-                    }
+            let next = match self.step(subscriber) {
+                // A publisher that has not come as far as the state says.
+                Err(Failure::Library(Error::Refused { reason: Refusal::Broken, .. }))
+                    if self.state.as_ref().is_some_and(State::is_resuming) =>
+                {
+                    Next::BeginAnew
                 }
+                next => next?,
             };
             match next {
                 Next::GoOn => {}
+                Next::BeginAnew => *subscriber = self.begin_anew()?,
                 Next::Close(session) => {
                     let sources = subscriber.sources();
                     self.ledger.close(session, &sources);
@@ -276,12 +354,57 @@ impl Work<'_> {
         Ok(Why::Interrupted)
     }
 
-    /// Everything that came is handled; gives how long to wait before Ctrl-C and the timeout are looked at again.
-    fn on_dry(&mut self) -> Result<Duration, Failure> {
+    /// The next event; what was written is flushed when there is none left for now.
+    fn step(&mut self, subscriber: &mut Subscriber) -> Result<Next, Failure> {
+        self.steps += 1;
+        if self.steps.is_multiple_of(LOOK_EVERY) {
+            self.look(subscriber)?;
+        }
+        if let Some(event) = subscriber.try_recv()? {
+            return self.on_event(event);
+        }
+        let wait = self.on_dry(subscriber)?;
+        match subscriber.recv_timeout(wait)? {
+            Some(event) => self.on_event(event),
+            None => Ok(self.on_quiet()),
+        }
+    }
+
+    /// A look around amid messages.
+    fn look(&mut self, subscriber: &Subscriber) -> Result<(), Failure> {
+        self.show();
+        let is_due = self.state.as_ref().is_some_and(|state| state.is_due(self.clock.now()));
+        if is_due { self.flush(subscriber, false) } else { Ok(()) }
+    }
+
+    /// What was received is written, and after that, never before, remembered: at the end, or when it is due.
+    fn flush(&mut self, subscriber: &Subscriber, is_end: bool) -> Result<(), Failure> {
         self.output.flush().map_err(Failure::Write)?;
+        let now = self.clock.now();
+        match &mut self.state {
+            Some(state) if is_end || state.is_due(now) => state.save(now, &subscriber.sources()),
+            _ => Ok(()),
+        }
+    }
+
+    fn begin_anew(&mut self) -> Result<Subscriber, Failure> {
+        let Some(state) = &mut self.state else { return self.args.open(self.args.from) };
+        let news = state.begin_anew();
+        self.progress.say(format_args!("nakcast: {news}"));
+        self.args.open(state.start(self.args.from))
+    }
+
+    /// Everything that came is handled; gives how long to wait before Ctrl-C and the timeout are looked at again.
+    fn on_dry(&mut self, subscriber: &Subscriber) -> Result<Duration, Failure> {
+        self.flush(subscriber, false)?;
         let now = self.clock.now();
         if self.moved {
             (self.moved, self.moved_at) = (false, now);
+        }
+        if let Endpoint::Tcp(_) = &self.args.uri
+            && let Some(news) = self.line.look(now, subscriber.stats().connection)
+        {
+            self.progress.say(format_args!("nakcast: {}: {news}", self.args.uri));
         }
         self.show();
         let left = self.args.timeout.map(|timeout| (self.moved_at + timeout).saturating_sub(now));
@@ -296,16 +419,16 @@ impl Work<'_> {
 
     fn on_event(&mut self, event: Event<'_>) -> Result<Next, Failure> {
         self.moved = true;
+        if let (Event::SourceUp { session, .. }, Some(state)) = (&event, &mut self.state)
+            && state.is_of_another(*session)?
+        {
+            return Ok(Next::BeginAnew);
+        }
         self.ledger.on_event(&event);
         self.output.write(&event)?;
         match event {
-            Event::Message(_) => {
-                if self.args.count.is_some_and(|count| self.ledger.messages() >= count) {
-                    return Ok(Next::Stop(Why::Counted));
-                }
-                if self.ledger.messages().is_multiple_of(SHOW_EVERY) {
-                    self.show();
-                }
+            Event::Message(_) if self.args.count.is_some_and(|count| self.ledger.messages() >= count) => {
+                return Ok(Next::Stop(Why::Counted));
             }
             Event::Lost { session, range, reason } => self.tell_loss(session, range, reason),
             Event::SourceUp { session, address, from, .. } => {
@@ -354,7 +477,10 @@ impl Work<'_> {
         match (why, wanted, self.args.timeout) {
             (Why::Interrupted, ..) => Ok(Ending::Interrupted),
             (Why::NoReader | Why::Counted, ..) => Ok(Ending::Well),
-            (Why::TimedOut, _, Some(timeout)) if self.ledger.is_empty() => Err(Failure::NobodyHeard(timeout)),
+            (Why::TimedOut, _, Some(timeout)) if self.ledger.is_empty() => Err(match self.args.uri {
+                Endpoint::Tcp(_) => Failure::NobodyAnswered(timeout),
+                _ => Failure::NobodyHeard(timeout),
+            }),
             (_, Some(wanted), _) => Err(Failure::TooFew { wanted, came }),
             _ => Ok(Ending::Well),
         }

@@ -13,6 +13,7 @@ use crate::plan::FULL;
 use crate::plan::MEMORY;
 use crate::plan::NAKCAST;
 use crate::plan::NAKCAST_DROP;
+use crate::plan::NAKCAST_TCP;
 use crate::plan::NAKCAST_WIDE;
 use crate::plan::PACED;
 use crate::plan::RAW_ONE;
@@ -106,6 +107,9 @@ impl fmt::Display for Wanted {
 pub(crate) fn all() -> Vec<Bar> {
     let mut bars: Vec<Bar> = [32, 100].into_iter().flat_map(small_messages).collect();
     bars.extend(large_messages());
+    bars.extend(
+        [32, 100].into_iter().flat_map(|bytes| [over_tcp(bytes, Wait::Spin), over_tcp(bytes, Wait::Block)]),
+    );
     bars.extend(recovery());
     bars.extend([(100, "1 %", 200.0, 3.0), (500, "5 %", 500.0, 8.0)].into_iter().flat_map(paced));
     let paced_aeron = |system| Figure(Metric::P99, Case { system, setting: lossy(PACED, 100) });
@@ -160,6 +164,13 @@ fn small_messages(bytes: u32) -> [Bar; 5] {
         bar(Trains::Whole, aeron, 10.0),
         bar(Trains::Whole, delivered(RAW_RING, bytes, Trains::Whole), 0.75),
     ]
+}
+
+/// Over a connection each, whole trains as the kernel makes them.
+fn over_tcp(bytes: u32, wait: Wait) -> Bar {
+    let setting = Setting { bytes, wait, trains: Trains::Whole, ..setting(Scenario::Tcp) };
+    let figures = [NAKCAST_TCP, ZMQ].map(|system| Figure(Metric::Delivered, Case { system, setting }));
+    ratio(format!("{bytes} B, {wait}, over TCP: / zmq"), Wanted::AtLeast(3.0), figures)
 }
 
 fn large_messages() -> [Bar; 2] {

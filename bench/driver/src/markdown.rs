@@ -103,7 +103,7 @@ pub(crate) fn section(scenario: Scenario, all: &[Rounds]) -> String {
 fn columns(scenario: Scenario) -> &'static [Metric] {
     use Metric::*;
     match scenario {
-        Scenario::Throughput => &[Delivered, Lost, PublisherCpu, SubscriberCpu],
+        Scenario::Throughput | Scenario::Tcp => &[Delivered, Lost, PublisherCpu, SubscriberCpu],
         Scenario::Recovery => &[Delivered, Lost, Dropped, RepairsPerLost, PublisherCpu, SubscriberCpu],
         Scenario::Paced => &[P50, P99, P999, Lost, Dropped, RepairsPerLost],
         Scenario::Roundtrip => &[P50, P99, P999, Lost],

@@ -11,7 +11,7 @@ use crate::plan::Scenario;
 #[derive(Debug, Clone, Parser)]
 #[command(name = "bench")]
 pub(crate) struct Options {
-    /// What to run: `all`, or some of throughput, recovery, paced, roundtrip, cpu, fanout, memory, slow
+    /// What to run: `all`, or some of throughput, tcp, recovery, paced, roundtrip, cpu, fanout, memory, slow
     #[arg(default_value = "all", value_name = "SCENARIO", value_parser = scenario)]
     scenarios: Vec<Chosen>,
     /// Short, one round, no peers: only whether everything works; fails when ours loses anything

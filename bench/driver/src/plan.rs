@@ -8,6 +8,7 @@ use clap::ValueEnum;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum Scenario {
     Throughput,
+    Tcp,
     Recovery,
     Paced,
     Roundtrip,
@@ -99,6 +100,7 @@ const fn peer(label: &'static str, program: &'static str, name: &'static str) ->
 pub(crate) const NAKCAST: System = ours("nakcast", &[]);
 /// As much in flight as the raw program has: how often subscribers report depends on it.
 pub(crate) const NAKCAST_WIDE: System = ours("nakcast", &["--window", "8388608"]);
+pub(crate) const NAKCAST_TCP: System = System { label: "nakcast, tcp", name: "nakcast-tcp", ..NAKCAST };
 pub(crate) const NAKCAST_DROP: System = ours("nakcast, drop", &["--policy", "drop"]);
 pub(crate) const RAW_ONE: System = raw("raw-one");
 pub(crate) const RAW_SENDMMSG: System = raw("raw-sendmmsg");
@@ -161,6 +163,11 @@ const PLAN: &[Row] = &[
     Row { bytes: SIZES, ..row(&[NAKCAST, RAW_SENDMMSG, RAW_RING, RAW_ONE, AERON, ZMQ, ZMQ_EPGM, NNG], FULL) },
     Row { bytes: SIZES, ..row(&[NAKCAST, RAW_RING, RAW_GSO], Setting { trains: Trains::Cut, ..FULL }) },
     Row { bytes: SIZES, ..row(&[NAKCAST, RAW_RING, RAW_GSO], Setting { trains: Trains::Whole, ..FULL }) },
+    Row {
+        bytes: &[32, 100],
+        waits: &[Wait::Spin, Wait::Block],
+        ..row(&[NAKCAST_TCP, ZMQ, NNG], Setting { trains: Trains::Whole, ..setting(Scenario::Tcp) })
+    },
     Row { loss: LOSSES, ..row(&[NAKCAST, AERON, AERON_TUNED, ZMQ], RECOVERY) },
     row(&[RAW_ONE, ZMQ, NNG], PACED),
     Row { loss: LOSSES, ..row(&[NAKCAST, AERON_TUNED], PACED) },
@@ -206,13 +213,15 @@ pub(crate) fn cases(scenario: Scenario) -> Vec<Case> {
 impl Case {
     /// Whether the scenario is about a loss that is told, or the system does not repair.
     pub(crate) fn may_lose(&self) -> bool {
-        self.system.name != NAKCAST.name || self.setting.scenario == Scenario::Slow
+        ![NAKCAST.name, NAKCAST_TCP.name].contains(&self.system.name)
+            || self.setting.scenario == Scenario::Slow
     }
 }
 
 impl Scenario {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Throughput,
+        Self::Tcp,
         Self::Recovery,
         Self::Paced,
         Self::Roundtrip,
@@ -226,6 +235,7 @@ impl Scenario {
     pub(crate) fn about(self) -> &'static str {
         match self {
             Self::Throughput => "Full rate, no loss, one subscriber that spins.",
+            Self::Tcp => "Full rate over one TCP connection, one subscriber, nobody left behind.",
             Self::Recovery => {
                 "Full rate with loss, every train cut into datagrams, one subscriber that spins."
             }
@@ -290,6 +300,7 @@ impl fmt::Display for Setting {
                 write!(f, "{} B, {} % loss", self.bytes, f64::from(self.loss) / 100.0)
             }
             Scenario::Roundtrip => write!(f, "{} B, {}", self.bytes, self.wait),
+            Scenario::Tcp => write!(f, "{} B, {}", self.bytes, self.wait),
             Scenario::Cpu => write!(f, "{} B, {}, {}", self.bytes, self.trains, self.wait),
             Scenario::Fanout | Scenario::Slow => write!(f, "{}", self.crowd),
         }

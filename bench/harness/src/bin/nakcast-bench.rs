@@ -38,15 +38,23 @@ fn main() -> ExitCode {
     harness::main::<Nakcast>()
 }
 
+/// The same over a connection.
+const TCP: &str = "nakcast-tcp";
+
 struct Nakcast;
 
 impl System for Nakcast {
     type Publisher = Sending;
     type Subscriber = Receiving;
-    const NAMES: &'static [&'static str] = &["nakcast"];
+    const NAMES: &'static [&'static str] = &["nakcast", TCP];
 
     fn publisher(options: &Options) -> Result<Sending> {
-        let mut builder = Publisher::builder().udp(&uri(options)).datagram(options.datagram);
+        let builder = Publisher::builder();
+        let mut builder = if options.system == TCP {
+            builder.tcp(&format!("tcp://{}:{}", options.local, options.port))
+        } else {
+            builder.udp(&uri(options)).datagram(options.datagram)
+        };
         builder = builder.policy(match options.policy {
             harness::Policy::Block => Policy::BLOCK,
             harness::Policy::Drop => Policy::DROP,
@@ -61,7 +69,11 @@ impl System for Nakcast {
     }
 
     fn subscriber(options: &Options) -> Result<Receiving> {
-        let builder = Subscriber::builder().udp(&uri(options));
+        let builder = if options.system == TCP {
+            Subscriber::builder().tcp(&format!("tcp://{}:{}", options.remote, options.port))
+        } else {
+            Subscriber::builder().udp(&uri(options))
+        };
         let subscriber = how_to_receive(builder, options).open()?;
         let is_sub = options.role == Role::Sub;
         let takes_many = is_sub && !options.is_paced();

@@ -162,7 +162,7 @@ impl Link {
         match read {
             // However little it was, the end of the connection may have come along with it, of which the poll has told already.
             Ok(bytes) => {
-                (connection.heard_at, connection.is_empty, connection.may_hold) = (now, false, false);
+                (connection.heard_at, connection.is_empty) = (now, false);
                 self.stats.bytes += bytes as u64;
                 self.watch_room().map_or_else(|error| self.end(now, Cause::Cut(error)), Ok)?;
                 Ok(true)

@@ -130,7 +130,7 @@ impl SubscriberBuilder {
     /// waiting for the card's interrupt; default zero, which is off; 1 s at most.
     ///
     /// It is for [`Wait::Spin`]: each look that finds nothing polls the card once, whatever the time. Sleeping polls only
-    /// where `net.core.busy_poll` is set as well. It takes a card whose driver takes part (most do; loopback and veth do
+    /// where `net.core.busy_poll` is set as well. Over a connection it does nothing. It takes a card whose driver takes part (most do; loopback and veth do
     /// not), and the processor time of the polling. Older kernels want `CAP_NET_ADMIN` for more than
     /// `net.core.busy_read`, and `open` says so.
     pub fn busy_poll(mut self, time: Duration) -> Self {

@@ -12,8 +12,6 @@ use std::sync::Condvar;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
 use std::sync::OnceLock;
-use std::sync::PoisonError;
-use std::sync::TryLockError;
 use std::thread::Thread;
 
 use crate::history::Open;
@@ -27,6 +25,8 @@ use crate::protocol::Destination;
 use crate::protocol::OPENING_BATCHES;
 use crate::publisher::engine::Engine;
 use crate::publisher::engine::Transmitted;
+use crate::publisher::lock::lock;
+use crate::publisher::lock::try_lock;
 use crate::publisher::outlet::Outlet;
 use crate::publisher::parcel::Parcel;
 use crate::publisher::streams::By;
@@ -102,9 +102,9 @@ impl Core {
         }
     }
 
-    /// The machine, once nobody else has it. A thread that panicked with it leaves it usable: it moves by whole steps.
+    /// The machine, once nobody else has it.
     pub(super) fn engine(&self) -> MutexGuard<'_, Engine> {
-        self.engine.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.engine)
     }
 
     /// Takes in what came, does what is due, sends what is to be sent; gives when to do so again. Repairs leave while
@@ -147,12 +147,8 @@ impl Core {
 
     /// Sends what the machine wants sent, so many repairs at a time.
     fn transmit<'a>(&'a self, mut engine: MutexGuard<'a, Engine>) -> (MutexGuard<'a, Engine>, Transmitted) {
-        let mut parcel = match self.parcel.try_lock() {
-            Ok(parcel) => parcel,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            // Another thread is posting: what it leaves is looked at again soon.
-            Err(TryLockError::WouldBlock) => return (engine, Transmitted::Refused),
-        };
+        // While another thread is posting: what it leaves is looked at again soon.
+        let Some(mut parcel) = try_lock(&self.parcel) else { return (engine, Transmitted::Refused) };
         let mut transmitted = Transmitted::Part;
         for _ in 0..REPAIRS {
             let gathered = engine.gather(self, &mut parcel);

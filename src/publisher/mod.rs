@@ -5,6 +5,7 @@ mod background;
 mod claim;
 mod core;
 mod engine;
+mod lock;
 mod open;
 mod outlet;
 mod parcel;

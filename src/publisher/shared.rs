@@ -4,12 +4,12 @@ use core::time::Duration;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
-use std::sync::PoisonError;
 
 use crate::error::FinishError;
 use crate::error::PublishError;
 use crate::offset::Offset;
 use crate::publisher::Publisher;
+use crate::publisher::lock::lock;
 
 /// A [`Publisher`] that several threads publish through; clones are handles to the same one.
 ///
@@ -61,6 +61,6 @@ impl SharedPublisher {
 
     /// The publisher, for everything else, while no other thread has it.
     pub fn lock(&self) -> MutexGuard<'_, Publisher> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }

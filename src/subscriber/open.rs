@@ -83,7 +83,7 @@ impl SubscriberBuilder {
         let settings = ReceiverSettings {
             unicast: !endpoint.is_multicast(),
             // A quarter of the buffer is left for what the charge of a datagram does not foresee. No more than can be
-            // held: what is under way has passed out of the processor's caches by then (twice as much: 30 % less at 1 KiB).
+            // held: what is under way has passed out of the processor's caches by then.
             window: (granted as u64 / 4 * 3).min(self.reorder_window as u64),
             ..self.receiver(endpoint.stream, receiver)?
         };

@@ -4,11 +4,11 @@ use core::sync::atomic::Ordering;
 use core::time::Duration;
 use std::sync::MutexGuard;
 use std::sync::PoisonError;
-use std::sync::TryLockError;
 
 use crate::io::SLEEPS;
 use crate::publisher::core::Core;
 use crate::publisher::engine::Engine;
+use crate::publisher::lock::try_lock;
 use crate::publisher::streams::Carrier;
 use crate::time::Time;
 
@@ -20,11 +20,7 @@ impl Core {
     /// wanted again, and how many NAKs came so far.
     pub(in crate::publisher) fn attend(&self, now: Time) -> (Option<Time>, u64) {
         self.attended.store(now.0, Ordering::Relaxed);
-        let engine = match self.engine.try_lock() {
-            Ok(engine) => engine,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return (None, 0),
-        };
+        let Some(engine) = try_lock(&self.engine) else { return (None, 0) };
         let is_few = self.carrier.as_ref().is_some_and(Carrier::is_few);
         let (engine, next) = if is_few { self.serve(engine, now) } else { self.serve_datagrams(engine, now) };
         (next, engine.sender.stats().naks)

@@ -7,12 +7,12 @@ use core::sync::atomic::AtomicUsize;
 use core::sync::atomic::Ordering;
 use std::sync::Mutex;
 use std::sync::MutexGuard;
-use std::sync::PoisonError;
-use std::sync::TryLockError;
 
 use crate::io::BoardName;
 use crate::publisher::core::Core;
 use crate::publisher::engine::Engine;
+use crate::publisher::lock::lock;
+use crate::publisher::lock::try_lock;
 use crate::publisher::streams::By;
 use crate::publisher::streams::SOON;
 use crate::publisher::streams::Streams;
@@ -82,7 +82,7 @@ impl Carrier {
             return;
         }
         if (self.is_driven || self.is_few())
-            && let Some(mut streams) = self.try_lock()
+            && let Some(mut streams) = try_lock(&self.streams)
         {
             let more = streams.pump((core.clock.now(), by), &core.ring, OWN_BUDGET);
             self.written_at.store(core.clock.now().0, Ordering::Relaxed);
@@ -118,7 +118,7 @@ impl Carrier {
         now: Time,
     ) -> (MutexGuard<'a, Engine>, Option<Time>) {
         drop(engine);
-        let Some(mut streams) = self.try_lock() else { return (core.engine(), Some(now + SOON)) };
+        let Some(mut streams) = try_lock(&self.streams) else { return (core.engine(), Some(now + SOON)) };
         self.is_wanted.store(false, Ordering::SeqCst);
         let has_more = streams.listen(now);
         streams.pump((now, By::Background), &core.ring, BUDGET);
@@ -131,7 +131,7 @@ impl Carrier {
 
     /// Everything was published.
     pub(in crate::publisher) fn finish(&self) {
-        let mut streams = self.lock();
+        let mut streams = lock(&self.streams);
         streams.finish();
         self.unsettled.store(streams.unsettled(), Ordering::Relaxed);
     }
@@ -143,22 +143,10 @@ impl Carrier {
 
     /// Ends all connections.
     pub(in crate::publisher) fn close(&self) {
-        self.lock().close();
+        lock(&self.streams).close();
     }
 
     pub(in crate::publisher) fn stats(&self) -> StreamStats {
-        self.lock().stats()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Streams> {
-        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn try_lock(&self) -> Option<MutexGuard<'_, Streams>> {
-        match self.streams.try_lock() {
-            Ok(streams) => Some(streams),
-            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        }
+        lock(&self.streams).stats()
     }
 }

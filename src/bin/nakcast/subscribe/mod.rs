@@ -1,5 +1,6 @@
 //! `nakcast sub`: messages to standard output, and the account of every one of them.
 
+mod args;
 mod ledger;
 mod line;
 mod output;
@@ -8,25 +9,19 @@ mod state;
 use std::io;
 use std::io::ErrorKind;
 use std::io::IsTerminal;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use nakcast::DownReason;
 use nakcast::Endpoint;
 use nakcast::Error;
 use nakcast::Event;
-use nakcast::Faults;
 use nakcast::LostReason;
-use nakcast::Offset;
 use nakcast::OffsetRange;
 use nakcast::Refusal;
 use nakcast::SessionId;
 use nakcast::SourceSnapshot;
-use nakcast::Start;
 use nakcast::Subscriber;
-use nakcast::wire::TOPIC_BYTES;
 
-use crate::COMMON_HELP;
 use crate::clock::Clock;
 use crate::clock::TICK;
 use crate::ending::Ending;
@@ -35,205 +30,17 @@ use crate::interrupt::Interrupt;
 use crate::progress::Progress;
 use crate::subscribe::ledger::Ledger;
 use crate::subscribe::line::Line;
-use crate::subscribe::output::Format;
 use crate::subscribe::output::Output;
 use crate::subscribe::state::State;
-use crate::tuning::Tuning;
 use crate::units;
+
+pub(crate) use args::Args;
 
 /// Losses that are told one by one; the others are in the totals, and with --json or -v in full.
 const LOSSES_TOLD: u64 = 10;
 
 /// Events between two looks at the bar and the state while there is always another one.
 const LOOK_EVERY: u64 = 16_384;
-
-const EXAMPLES: &str = "\
-It ends when every publisher that was heard has ended, unless --follow says otherwise.
-
-Examples:
-  Lines:
-    nakcast sub 'udp://239.192.0.1:4000?interface=lo'
-  A file, whole or exit code 3:
-    nakcast sub 'udp://239.192.0.1:4000?interface=eth0' --raw --fail-on-loss > disk.img
-  Only some topics, for another program:
-    nakcast sub 'udp://239.192.0.1:4000?interface=lo' --topic trades. --topic quotes. --json --follow | jq .payload
-  Everything that a publisher still holds, over TCP, then what comes:
-    nakcast sub tcp://127.0.0.1:7001 --from earliest --follow
-  The same, but each message once however often it is started, as long as the publisher holds what it missed:
-    nakcast sub tcp://127.0.0.1:7001 --from earliest --state trades.state --count 1000 >> trades
-  See repair at work, on a network that loses one datagram in five:
-    nakcast sub 'udp://239.192.0.1:4000?interface=lo' --inject-loss 20% --seed 7 > /dev/null
-
-Of datagrams only, and refused with tcp://: --inject-loss and its like, --seed, --no-repair, --busy-poll, --no-segmentation.
-
-Exit code 1 also means: fewer messages than --count came, or no publisher was heard for --timeout.";
-
-fn after_help() -> String {
-    format!("{EXAMPLES}\n\n{COMMON_HELP}")
-}
-
-#[derive(Debug, clap::Args)]
-#[command(after_help = after_help())]
-pub(crate) struct Args {
-    /// What to listen to, such as 'udp://239.192.0.1:4000?interface=lo' or tcp://127.0.0.1:7001.
-    uri: Endpoint,
-    /// Write payloads as they are, with nothing between them, instead of a line each.
-    #[arg(long, group = "format")]
-    raw: bool,
-    /// Write each payload behind its length, two bytes big-endian.
-    #[arg(long, group = "format")]
-    u16_prefixed: bool,
-    /// Write every event as a JSON object, one a line: message, lost, up, down.
-    #[arg(long, group = "format")]
-    json: bool,
-    /// Only messages whose topic begins so; may be given several times.
-    #[arg(long, value_name = "PREFIX", value_parser = prefix)]
-    topic: Vec<String>,
-    /// Where to begin: live, earliest (the oldest message the publisher holds), or an offset. The past comes over tcp://
-    /// only.
-    #[arg(long, value_name = "START", value_parser = start, default_value = "live", hide_default_value = true)]
-    from: Start,
-    /// Remember in this file how far it has come, and go on there the next time; --from is for the first time. Saved at the
-    /// end, and once a second: after a kill -9 the messages of that second come again. tcp:// only.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["conflate", "as_arrived"])]
-    state: Option<PathBuf>,
-    /// End after so many messages.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    count: Option<u64>,
-    /// End when nothing came for so long.
-    #[arg(long, value_name = "SECONDS", value_parser = units::seconds)]
-    timeout: Option<Duration>,
-    /// End with exit code 3 if anything was lost.
-    #[arg(long)]
-    fail_on_loss: bool,
-    /// End after so many publishers have ended, instead of when none is up any more.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..), conflicts_with = "follow")]
-    exit_after: Option<u64>,
-    /// Stay when the publishers have ended.
-    #[arg(long)]
-    follow: bool,
-    /// Messages as they arrive, fresh rather than in order.
-    #[arg(long)]
-    as_arrived: bool,
-    /// Do not ask for what is missing.
-    #[arg(long)]
-    no_repair: bool,
-    /// Only the newest message of each topic, for at most so many topics.
-    #[arg(long, value_name = "TOPICS", value_parser = topics)]
-    conflate: Option<usize>,
-    /// Lose so many of the datagrams with data and repairs on purpose: 5% or 0.05.
-    #[arg(long, value_name = "SHARE", value_parser = units::share)]
-    inject_loss: Option<f64>,
-    /// The same, of first sendings only.
-    #[arg(long, value_name = "SHARE", value_parser = units::share)]
-    inject_loss_data: Option<f64>,
-    /// The same, of repairs only.
-    #[arg(long, value_name = "SHARE", value_parser = units::share)]
-    inject_loss_repairs: Option<f64>,
-    /// Lose so many of the NAKs on their way to the publisher.
-    #[arg(long, value_name = "SHARE", value_parser = units::share)]
-    inject_loss_naks: Option<f64>,
-    /// Lose so many of the heartbeats.
-    #[arg(long, value_name = "SHARE", value_parser = units::share)]
-    inject_loss_heartbeats: Option<f64>,
-    /// The same seed loses the same datagrams of the same traffic. Default: random.
-    #[arg(long, value_name = "N")]
-    seed: Option<u64>,
-    #[command(flatten)]
-    tuning: Tuning,
-}
-
-impl Args {
-    fn format(&self) -> Format {
-        match (self.raw, self.u16_prefixed, self.json) {
-            (true, ..) => Format::Raw,
-            (_, true, _) => Format::Prefixed,
-            (.., true) => Format::Json,
-            _ => Format::Lines,
-        }
-    }
-
-    fn faults(&self) -> Result<Faults, Failure> {
-        let seed = self.seed.map_or_else(|| getrandom::u64().map_err(Failure::Random), Ok)?;
-        let most = self.inject_loss.unwrap_or(0.0);
-        Ok(Faults {
-            data: self.inject_loss_data.unwrap_or(most),
-            repairs: self.inject_loss_repairs.unwrap_or(most),
-            naks: self.inject_loss_naks.unwrap_or(0.0),
-            heartbeats: self.inject_loss_heartbeats.unwrap_or(0.0),
-            seed,
-        })
-    }
-
-    const fn loses_on_purpose(&self) -> bool {
-        self.inject_loss.is_some()
-            || self.inject_loss_data.is_some()
-            || self.inject_loss_repairs.is_some()
-            || self.inject_loss_naks.is_some()
-            || self.inject_loss_heartbeats.is_some()
-    }
-
-    /// Refuses what the carrier does not know.
-    fn check_carrier(&self) -> Result<(), Failure> {
-        match &self.uri {
-            Endpoint::Tcp(_) if self.loses_on_purpose() || self.seed.is_some() => Err(Failure::Usage(
-                "--inject-loss and --seed are for udp://: a connection loses nothing, so leave them out",
-            )),
-            Endpoint::Tcp(_) if self.no_repair => Err(Failure::Usage(
-                "--no-repair is for udp://: nothing is repaired over a connection, so leave it out",
-            )),
-            Endpoint::Tcp(_) if self.tuning.is_of_datagrams() => Err(Failure::Usage(
-                "--busy-poll and --no-segmentation are for udp://: leave them out with tcp://",
-            )),
-            Endpoint::Udp(_) if self.state.is_some() => Err(Failure::Usage(
-                "--state is for tcp://, where a publisher can be asked for what was missed: subscribe to its tcp:// URI",
-            )),
-            _ => Ok(()),
-        }
-    }
-
-    fn open(&self, from: Start) -> Result<Subscriber, Failure> {
-        let mut builder = Subscriber::builder().endpoint(self.uri.clone()).repair(!self.no_repair).from(from);
-        if self.loses_on_purpose() {
-            builder = builder.faults(self.faults()?);
-        }
-        for prefix in &self.topic {
-            builder = builder.topic(prefix);
-        }
-        if self.as_arrived {
-            builder = builder.as_arrived();
-        }
-        if let Some(topics) = self.conflate {
-            builder = builder.conflate(topics);
-        }
-        Ok(self.tuning.subscriber(builder).open()?)
-    }
-}
-
-fn prefix(text: &str) -> Result<String, String> {
-    if text.len() > TOPIC_BYTES {
-        return Err(format!("no topic is longer than {TOPIC_BYTES} bytes, but this has {}", text.len()));
-    }
-    Ok(text.to_owned())
-}
-
-fn start(text: &str) -> Result<Start, String> {
-    match text {
-        "live" => Ok(Start::Live),
-        "earliest" => Ok(Start::Earliest),
-        offset => match offset.parse() {
-            Ok(offset) => Ok(Start::At(Offset(offset))),
-            Err(_) => Err("write live, earliest or an offset, such as 0".to_owned()),
-        },
-    }
-}
-
-fn topics(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(topics @ 1..=1_000_000_000) => Ok(topics),
-        _ => Err("write a number of topics, at least 1".to_owned()),
-    }
-}
 
 /// Receives until it is time to end; then accounts for everything.
 pub(crate) fn run(args: &Args, quiet: bool) -> Result<Ending, Failure> {

@@ -177,7 +177,12 @@ impl PublisherBuilder {
     }
 }
 
-fn within_count(setting: &'static str, value: usize, least: usize, most: usize) -> Result<(), Error> {
+pub(crate) fn within_count(
+    setting: &'static str,
+    value: usize,
+    least: usize,
+    most: usize,
+) -> Result<(), Error> {
     if (least..=most).contains(&value) {
         return Ok(());
     }

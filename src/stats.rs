@@ -61,6 +61,10 @@ pub struct StreamStats {
     pub cut: u64,
     /// Bytes written to connections.
     pub bytes: u64,
+    /// Messages whose topics were looked up, each once for all subscribers that have named topics and are not behind.
+    pub sieved: u64,
+    /// Offsets in batches that were gone through for a single one of them, because it was behind.
+    pub sifted: u64,
     /// Times the ring has overrun a connection: its subscriber was told what it has lost.
     pub overruns: u64,
     /// Connections closed because their subscribers were too slow, as the policy `Disconnect` says.

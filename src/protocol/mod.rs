@@ -19,6 +19,7 @@
 //! that what runs over sockets and what runs in a simulation is the same.
 
 mod linger;
+mod prefixes;
 mod receiver;
 mod rtt;
 mod sender;
@@ -28,6 +29,7 @@ mod subscription;
 pub use linger::Leave;
 pub use linger::Linger;
 pub use linger::Look;
+pub use prefixes::Prefixes;
 pub use receiver::*;
 pub use rtt::RoundTrip;
 pub use sender::*;

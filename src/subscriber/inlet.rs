@@ -68,11 +68,19 @@ impl Inlet {
         }
     }
 
-    /// Says who this is, and what it wants, on a connection that was just made.
+    /// Says who this is, and what it wants, on a connection that was just made, or when it wants something else.
     pub(super) fn greet(&mut self, receiver: &Receiver) {
         match self {
             Self::Datagrams(_) => {}
             Self::Stream(stream) => stream.greet(receiver),
+        }
+    }
+
+    /// What is to be asked for from now on, where there is somebody to ask.
+    pub(super) fn set_topics(&mut self, topics: Vec<Vec<u8>>) -> Result<(), Error> {
+        match self {
+            Self::Datagrams(_) => Ok(()),
+            Self::Stream(stream) => stream.set_topics(topics),
         }
     }
 

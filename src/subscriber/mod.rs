@@ -5,6 +5,7 @@ mod inlet;
 mod open;
 mod path;
 mod stream;
+mod topics;
 mod waiting;
 
 use core::fmt;

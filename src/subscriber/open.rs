@@ -26,6 +26,7 @@ use crate::subscriber::datagrams::Datagrams;
 use crate::subscriber::inlet::Inlet;
 use crate::subscriber::stream::Stream;
 use crate::subscriber::stream::Wish;
+use crate::subscriber::topics;
 use crate::wire::ReceiverId;
 use crate::wire::StreamId;
 
@@ -126,10 +127,7 @@ impl SubscriberBuilder {
         let TcpEndpoint { host, port, stream, topics } = endpoint;
         let wish = Wish { stream, receiver, start: self.start, observer: self.observer, topics };
         if !wish.write(&mut Vec::new(), None) {
-            let bytes = wish.topics.iter().map(Vec::len).sum::<usize>() as u64;
-            let wanted =
-                "bytes in all do not fit one request; choose fewer or shorter ones, 60,000 bytes at most";
-            return Err(Error::Setting { setting: "topic", value: bytes, wanted: wanted.to_owned() });
+            return Err(topics::too_long(&wish.topics));
         }
         let settings = ReceiverSettings {
             unicast: true,

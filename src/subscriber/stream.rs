@@ -1,5 +1,6 @@
 //! The connection of a subscriber, and what it says on it.
 
+use core::mem::replace;
 use core::net::SocketAddr;
 #[cfg(unix)]
 use std::os::fd::AsFd;
@@ -15,6 +16,7 @@ use crate::protocol::Receiver;
 use crate::protocol::SourceKey;
 use crate::protocol::SubscriptionStats;
 use crate::stats::SubscriberStats;
+use crate::subscriber::topics;
 use crate::time::Time;
 use crate::wire::Head;
 use crate::wire::Hello;
@@ -59,11 +61,13 @@ pub(super) struct Stream {
     /// Messages that could not be decoded so far.
     undecodable: u64,
     hello: Vec<u8>,
+    /// It wants something else than the publisher was told last.
+    is_rechosen: bool,
 }
 
 impl Stream {
     pub(super) const fn new(link: Link, wish: Wish) -> Self {
-        Self { link, wish, followed: None, undecodable: 0, hello: Vec::new() }
+        Self { link, wish, followed: None, undecodable: 0, hello: Vec::new(), is_rechosen: false }
     }
 
     #[inline]
@@ -92,13 +96,25 @@ impl Stream {
     }
 
     pub(super) fn greet(&mut self, receiver: &Receiver) {
-        if !self.link.is_mute() {
+        if !self.link.is_mute() && !self.is_rechosen {
             return;
         }
         let place = |source| Some((receiver.session(source)?, receiver.next_wanted(source)?));
         if self.wish.write(&mut self.hello, self.followed.and_then(place)) {
-            self.link.greet(&self.hello);
+            self.is_rechosen = !self.link.greet(&self.hello);
         }
+    }
+
+    /// Another HELLO follows; until it was heard, what was asked for before still comes.
+    pub(super) fn set_topics(&mut self, topics: Vec<Vec<u8>>) -> Result<(), Error> {
+        topics::check(&topics)?;
+        let before = replace(&mut self.wish.topics, topics);
+        if !self.wish.write(&mut self.hello, None) {
+            let refused = replace(&mut self.wish.topics, before);
+            return Err(topics::too_long(&refused));
+        }
+        self.is_rechosen = true;
+        Ok(())
     }
 
     pub(super) const fn follow(&mut self, source: SourceKey) {

@@ -49,7 +49,12 @@
 //! The subscriber says HELLO first, and again to change its topics. Its session is the one that it wants to go on with,
 //! 0 for any; `to` the first offset it does not want, 2⁶⁴ − 1 for no end. Starts: LIVE 0, EARLIEST 1, AT 2. Flags:
 //! OBSERVER 1. `credentials` are the bytes of credentials that follow: none yet, so 0, and anything else is refused.
-//! The entries are topic prefixes; none of them stands for every topic.
+//! The entries are topic prefixes; none of them stands for every topic. Messages of other topics are left out, each with all
+//! its fragments, and FILTERED frames stand in their place: no offset goes unsaid, in silence no later than with the next
+//! HEARTBEAT. A later HELLO counts for messages of which the publisher has neither written nor left out the first
+//! fragment; it answers with a HEARTBEAT whose base is the end of what it has. Whoever begins in the middle of a message
+//! is sent the rest of it, since its topic is not known; a subscriber for whom the fragment before was left out counts
+//! that rest as left out, too.
 //!
 //! The publisher answers with a HEARTBEAT without OPENING, whose base is where the subscriber's messages begin; then
 //! batches in order, from the one that holds that offset on. On a connection the base of HEARTBEAT and END is the end of

@@ -24,12 +24,17 @@ impl Outflow {
         self.written == self.bytes.len()
     }
 
+    /// Whether a message finds room, however long it is.
+    pub(super) const fn has_room(&self) -> bool {
+        self.bytes.len() - self.written <= MOST_WAITING
+    }
+
     /// Queues a whole message; whether there was room.
     pub(super) fn push(&mut self, message: &[u8]) -> bool {
         if self.is_empty() {
             self.clear();
         }
-        let fits = self.bytes.len() - self.written <= MOST_WAITING;
+        let fits = self.has_room();
         if fits {
             self.bytes.extend_from_slice(message);
         }

@@ -66,12 +66,16 @@ impl Link {
         matches!(&self.state, State::Connected(connection) if connection.is_mute)
     }
 
-    /// Sends the greeting, which nothing may come before.
-    pub(crate) fn greet(&mut self, hello: &[u8]) {
-        if let State::Connected(connection) = &mut self.state {
-            connection.is_mute = false;
-            self.write(hello);
+    /// Sends the greeting, which nothing may come before, or another one; false when there is no connection, or no room
+    /// yet.
+    pub(crate) fn greet(&mut self, hello: &[u8]) -> bool {
+        let State::Connected(connection) = &mut self.state else { return false };
+        if !self.outflow.has_room() {
+            return false;
         }
+        connection.is_mute = false;
+        self.write(hello);
+        true
     }
 
     /// Sends a report, if `to` is who it is connected to; what finds no room is left out, and counted.

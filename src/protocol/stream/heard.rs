@@ -2,6 +2,7 @@
 
 use crate::history::Ring;
 use crate::offset::Offset;
+use crate::protocol::Prefixes;
 use crate::protocol::stream::Feed;
 use crate::protocol::stream::Phase;
 use crate::time::Time;
@@ -45,7 +46,12 @@ impl Feed {
     pub fn handle<'a>(&mut self, now: Time, datagram: &Datagram<'a>, ring: &Ring) -> Heard<'a> {
         match (self.phase, datagram.body) {
             (Phase::Ending | Phase::Closing(_), Body::Hello(..)) => Heard::Nothing,
-            (_, Body::Hello(hello, _)) => self.on_hello(now, (datagram.header, hello), ring),
+            (_, Body::Hello(hello, topics)) => {
+                let is_first = self.receiver.is_none();
+                let heard = self.on_hello(now, (datagram.header, hello), ring);
+                self.choose(now, (Prefixes::new(topics), is_first), ring);
+                heard
+            }
             (Phase::Following | Phase::Ending, Body::Status(status)) => {
                 self.on_status((datagram.header, status))
             }
@@ -64,7 +70,7 @@ impl Feed {
             self.close(CloseReason::Stream);
             return Heard::Nothing;
         }
-        // Later ones only change topics, which the subscriber sees to itself as yet.
+        // Later ones only change topics.
         if let Some(receiver) = self.receiver {
             return if receiver == hello.receiver() { Heard::Nothing } else { self.on_broken() };
         }

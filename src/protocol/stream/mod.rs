@@ -12,11 +12,27 @@
 //!
 //! A [`Feed`] keeps no message: batches are written from the ring. Only the rest of a batch of which the socket took a
 //! part is kept, since the ring may come round before the socket takes the other.
+//!
+//! One whose subscriber has named topics is written batches of its own, with a FILTERED frame in the place of each run
+//! of messages left out. A [`Sieve`] finds all those who want a message in one walk; a feed that has no room for more
+//! falls out of that, looks at the messages it has missed by itself, and joins again:
+//!
+//! ```text
+//!  ring ──> Sieve::wanted_by ──> Feed::take, each that has joined ──> Control(bytes)
+//!  ring ──────────────────────── Feed::sift, one that is behind  ──> Control(bytes)
+//! ```
 
+mod filtered;
 mod heard;
 mod inbox;
 mod pending;
+mod settings;
+mod sieve;
+mod trie;
+mod weave;
 
+#[cfg(test)]
+mod filter_tests;
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +45,7 @@ use zerocopy::little_endian::U64;
 use crate::history::Ring;
 use crate::offset::Offset;
 use crate::offset::OffsetRange;
+use crate::protocol::stream::filtered::Filter;
 use crate::protocol::stream::pending::Pending;
 use crate::time::Time;
 use crate::wire;
@@ -39,11 +56,14 @@ use crate::wire::GoneReason;
 use crate::wire::Head;
 use crate::wire::Heartbeat;
 use crate::wire::ReceiverId;
-use crate::wire::SessionId;
-use crate::wire::StreamId;
 
 pub use heard::Heard;
 pub use inbox::Inbox;
+pub use settings::FeedSettings;
+pub use settings::FeedWrite;
+pub use sieve::BatchFrames;
+pub use sieve::Sieve;
+pub use sieve::Walked;
 
 /// How long a peer has to say HELLO, and to complete a message that it has begun.
 pub const HELLO_WITHIN: Duration = Duration::from_secs(10);
@@ -54,36 +74,6 @@ const ASK_AFTER: Duration = Duration::from_millis(2);
 /// How often each of so few subscribers, or fewer, reports, in milliseconds; more of them report less often.
 const STATUS_MS: usize = 200;
 const FEW: usize = 50;
-
-/// What a [`Feed`] is told once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FeedSettings {
-    /// The stream that is published.
-    pub stream: StreamId,
-    /// This life of its numbering.
-    pub session: SessionId,
-    /// Whether a subscriber that the ring has overrun is cut off, instead of going on with what is held.
-    pub cut_off: bool,
-    /// Whether the publisher waits for its slowest subscriber. Then only what a subscriber has confirmed counts as taken:
-    /// what lies in the buffers of a connection is lost with it, and has to be there still when it comes back.
-    pub waits: bool,
-    /// The port that the publisher listens on, for its heartbeats.
-    pub port: u16,
-}
-
-/// What to write next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FeedWrite<'a> {
-    /// These bytes.
-    Control(&'a [u8]),
-    /// Whole batches, from the one that holds `from` on.
-    Batches {
-        /// The cursor.
-        from: Offset,
-    },
-    /// Nothing, for now.
-    Nothing,
-}
 
 /// How far a connection has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,6 +104,10 @@ pub struct Feed {
     /// Where the subscriber's interest ends.
     to: Offset,
     pending: Pending,
+    /// What the subscriber wants, if that is not everything.
+    filter: Option<Box<Filter>>,
+    /// It has chosen other topics.
+    is_rechosen: bool,
     /// Everything was published: END follows the last batch.
     is_finishing: bool,
     /// The subscriber has reported after END was written, and has everything.
@@ -143,6 +137,8 @@ impl Feed {
             taken: None,
             to: Offset(u64::MAX),
             pending: Pending::new(),
+            filter: None,
+            is_rechosen: false,
             is_finishing: false,
             is_confirmed: false,
             was_evicted: false,
@@ -165,6 +161,7 @@ impl Feed {
             self.close(CloseReason::Broken);
         } else {
             self.active_at = now;
+            self.tell_left_out();
             self.say(ring, subscribers, false);
         }
     }
@@ -187,10 +184,12 @@ impl Feed {
         if !self.pending.is_empty() {
             return FeedWrite::Control(self.pending.bytes());
         }
-        if self.phase == Phase::Following && self.cursor < ring.sent() {
-            return FeedWrite::Batches { from: self.cursor };
+        match &self.filter {
+            _ if self.phase != Phase::Following => FeedWrite::Nothing,
+            Some(filter) => filter.next(ring).map_or(FeedWrite::Nothing, |from| FeedWrite::Sift { from }),
+            None if self.cursor < ring.sent() => FeedWrite::Batches { from: self.cursor },
+            None => FeedWrite::Nothing,
         }
-        FeedWrite::Nothing
     }
 
     /// The first `bytes` of [`FeedWrite::Control`] were written.
@@ -299,7 +298,8 @@ impl Feed {
         if self.phase != Phase::Following {
             return;
         }
-        if self.cursor < oldest && (self.is_new || self.pending.is_replaceable()) {
+        self.tell_in_time(ring, subscribers);
+        if self.reach() < oldest && (self.is_new || self.pending.is_replaceable()) {
             self.overruns += u64::from(!self.is_new && !self.pending.holds_gap());
             self.skip_to(oldest);
         }
@@ -314,7 +314,7 @@ impl Feed {
     /// Cuts off a subscriber that the ring has overrun, where that is the policy; whether or not it takes anything now.
     fn look(&mut self, ring: &Ring) {
         let may_be_cut_off = self.settings.cut_off && !self.is_new && self.phase == Phase::Following;
-        if may_be_cut_off && self.cursor < ring.oldest() {
+        if may_be_cut_off && self.reach() < ring.oldest() {
             self.overruns += 1;
             self.close(CloseReason::Slow);
         }
@@ -323,6 +323,7 @@ impl Feed {
     /// The ring has come round: what lies before `oldest` is named, in one piece with what was named just now and not
     /// yet written.
     fn skip_to(&mut self, oldest: Offset) {
+        self.tell_left_out();
         let from = self.pending.take_gap().unwrap_or(self.cursor);
         let reason = if self.was_evicted { GoneReason::Evicted } else { GoneReason::Overrun };
         let head = self.head(Offset::ZERO);
@@ -330,17 +331,22 @@ impl Feed {
         wire::encode_gone(&mut self.encoded, &head, &[gone]);
         self.pending.push_gap(&self.encoded, from);
         (self.cursor, self.taken) = (oldest, None);
+        if let Some(filter) = &mut self.filter {
+            filter.skip_to(oldest);
+        }
     }
 
     /// Whether the publisher may be waiting for no more than a word of this subscriber.
     fn is_waited_for(&self, ring: &Ring) -> bool {
         let is_open = self.settings.waits && self.phase == Phase::Following && self.pending.is_empty();
-        is_open && self.confirmed < self.cursor && self.cursor >= ring.sent() && ring.next() > ring.sent()
+        is_open && self.confirmed < self.reach() && self.reach() >= ring.sent() && ring.next() > ring.sent()
     }
 
     /// Queues a heartbeat, or END.
     fn say(&mut self, ring: &Ring, subscribers: usize, is_end: bool) {
-        let asks = is_end || self.is_waited_for(ring);
+        // One that gets little else would not report how far it has come.
+        let is_quiet = self.settings.waits && self.filter.is_some();
+        let asks = is_end || is_quiet || self.is_waited_for(ring);
         let status_ms = STATUS_MS.max(subscribers.saturating_mul(STATUS_MS / FEW));
         let heartbeat = Heartbeat {
             oldest: U64::new(ring.oldest().0),
@@ -364,6 +370,7 @@ impl Feed {
     }
 
     fn push_encoded(&mut self) {
+        self.seal();
         self.pending.push(&self.encoded);
     }
 

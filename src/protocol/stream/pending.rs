@@ -79,6 +79,20 @@ impl Pending {
         }
     }
 
+    /// Everything, to add batches at the end; a GONE is not replaced any more then.
+    pub(super) const fn all(&mut self) -> &mut Vec<u8> {
+        self.gap = None;
+        &mut self.bytes
+    }
+
+    /// Drops what was written, once that is worth a move: a queue that is never quite empty does not grow for that.
+    pub(super) fn make_room(&mut self) {
+        if self.written > self.len().min(4 * KEPT) {
+            self.bytes.drain(..self.written);
+            (self.written, self.gap) = (0, None);
+        }
+    }
+
     pub(super) fn memory(&self) -> usize {
         self.bytes.capacity()
     }

@@ -10,7 +10,9 @@ use crate::wire::Datagram;
 use crate::wire::FrameFlags;
 use crate::wire::Hello;
 use crate::wire::HelloStart;
+use crate::wire::SessionId;
 use crate::wire::Status;
+use crate::wire::StreamId;
 use std::sync::Arc;
 use zerocopy::FromZeros;
 
@@ -60,7 +62,7 @@ impl Rig {
         let head = Head { stream: STREAM, session, base: Offset(from), flags: Flags(0) };
         let mut bytes = Vec::new();
         let hello = Hello::new(RECEIVER, start).until(Offset(to));
-        assert!(wire::encode_hello(&mut bytes, &head, &hello, &["t"]));
+        assert!(wire::encode_hello(&mut bytes, &head, &hello, &["t"; 0]));
         self.handle(&bytes);
     }
 
@@ -103,6 +105,7 @@ impl Rig {
                         Err(read) => panic!("{read:?}"),
                     }
                 }
+                FeedWrite::Sift { .. } => panic!("it wants everything"),
             }
         }
         false

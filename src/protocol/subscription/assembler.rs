@@ -32,6 +32,8 @@ pub(super) enum Piece {
         /// Nothing more comes of the message.
         ends: bool,
     },
+    /// It belongs to a message whose beginning was left out for this subscriber.
+    LeftOut,
     /// It belongs to a message that began before the subscriber was entitled to anything.
     Foreign(OffsetRange),
 }
@@ -45,6 +47,9 @@ pub(super) struct Assembler {
     bytes: usize,
     finished: Run,
     session: SessionId,
+    /// The end of what was left out last. A fragment there that is not a first one belongs to a message left out: a
+    /// publisher that is asked for the middle of a message does not know how it began.
+    left_out: Option<Offset>,
 }
 
 /// What a run costs beside its bytes, so that a great many small ones are bounded, too.
@@ -67,6 +72,10 @@ impl Assembler {
             self.drop_run_at(range.to, extent.to);
             return Piece::Foreign(extent);
         }
+        if !has_first && self.left_out == Some(offset) {
+            self.left_out = Some(range.to).filter(|_| !has_last);
+            return Piece::LeftOut;
+        }
         let index = self.insert(Run { range, has_first, has_last, ..Run::default() }, frame);
         let count = self.runs.len();
         let Some(run) = self.runs.get_mut(index) else { return Piece::Kept };
@@ -83,6 +92,11 @@ impl Assembler {
             return Piece::Complete(self.finished.range);
         }
         Piece::Kept
+    }
+
+    /// What ends before `end` was left out for this subscriber.
+    pub(super) const fn leave_out(&mut self, end: Offset) {
+        self.left_out = Some(end);
     }
 
     /// The offsets `range` are lost: gives them together with the kept fragments of the messages that this cuts.
@@ -246,6 +260,19 @@ mod tests {
         assert_eq!(assembler.lose(range(3, 5)), range(3, 5));
         assert_eq!(push(&mut assembler, 5, 1, "a"), Piece::Kept);
         assert_eq!(push(&mut assembler, 6, 2, "b"), Piece::Complete(range(5, 7)));
+    }
+
+    #[test]
+    fn the_rest_of_what_was_left_out_is_left_out() {
+        let mut assembler = Assembler::default();
+        assembler.leave_out(Offset(4));
+        assert_eq!(push(&mut assembler, 4, 0, "b"), Piece::LeftOut);
+        assert_eq!(push(&mut assembler, 5, 2, "c"), Piece::LeftOut);
+        assert_eq!(push(&mut assembler, 6, 1, "d"), Piece::Kept);
+        assert_eq!(push(&mut assembler, 7, 2, "e"), Piece::Complete(range(6, 8)));
+        assembler.leave_out(Offset(9));
+        assert_eq!(push(&mut assembler, 9, 1, "f"), Piece::Kept);
+        assert_eq!(push(&mut assembler, 10, 2, "g"), Piece::Complete(range(9, 11)));
     }
 
     #[test]

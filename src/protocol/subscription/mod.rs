@@ -16,6 +16,7 @@ use crate::offset::Offset;
 use crate::offset::OffsetRange;
 use crate::protocol::DownReason;
 use crate::protocol::LostReason;
+use crate::protocol::Prefixes;
 use crate::protocol::Ready;
 use crate::protocol::Receiver;
 use crate::protocol::ReceiverSettings;
@@ -135,7 +136,7 @@ pub struct SubscriptionStats {
 #[derive(Debug)]
 pub struct Subscription {
     receiver: Receiver,
-    topics: Vec<Vec<u8>>,
+    topics: Prefixes,
     fragments: usize,
     store: Store,
     assemblers: Vec<Assembler>,
@@ -156,7 +157,7 @@ impl Subscription {
     pub fn new(settings: SubscriptionSettings) -> Self {
         Self {
             receiver: Receiver::new(settings.receiver),
-            topics: settings.topics,
+            topics: Prefixes::new(settings.topics),
             fragments: settings.fragments,
             store: Store::default(),
             assemblers: Vec::new(),
@@ -178,6 +179,11 @@ impl Subscription {
     #[must_use]
     pub const fn receiver_ref(&self) -> &Receiver {
         &self.receiver
+    }
+
+    /// Only topics that begin with one of `prefixes` are handed on from now on.
+    pub fn set_topics(&mut self, prefixes: Prefixes) {
+        self.topics = prefixes;
     }
 
     /// Counters.

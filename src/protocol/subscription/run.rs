@@ -56,7 +56,7 @@ impl Subscription {
     #[inline]
     pub fn run<'a>(&'a mut self, bytes: &'a [u8]) -> Option<Run<'a>> {
         let cursor = self.cursor.as_mut()?;
-        if !self.topics.is_empty() || self.conflation.is_some() || self.incomplete.is_some() {
+        if !self.topics.is_everything() || self.conflation.is_some() || self.incomplete.is_some() {
             return None;
         }
         let bytes = match cursor.place {

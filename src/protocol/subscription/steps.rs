@@ -68,7 +68,8 @@ impl Subscription {
 
     fn walk_frames(&mut self, cursor: &mut Cursor, bytes: &[u8]) -> Option<Step> {
         while let Some((frame, range)) = cursor.peek(bytes) {
-            let is_broken = frame.flags.has(FrameFlags::FIRST) && self.incomplete.is_some();
+            let begins = frame.flags.has(FrameFlags::FIRST) || frame.flags == FrameFlags::FILTERED;
+            let is_broken = begins && self.incomplete.is_some();
             if is_broken && let Some(step) = self.tell_incomplete() {
                 return Some(step);
             }
@@ -95,12 +96,15 @@ impl Subscription {
     fn on_frame(&mut self, cursor: &Cursor, frame: &Frame<'_>, range: OffsetRange) -> Option<Step> {
         if frame.flags == FrameFlags::FILTERED {
             self.count(cursor.source, |book| book.filtered += range.len());
+            if let Some(assembler) = self.assemblers.get_mut(usize::from(cursor.source.0)) {
+                assembler.leave_out(range.to);
+            }
             return None;
         }
         if frame.flags != FrameFlags::WHOLE {
             return self.on_fragment(cursor, frame, range.from);
         }
-        if !wants(&self.topics, frame.topic) {
+        if !self.topics.admits(frame.topic) {
             self.count(cursor.source, |book| book.filtered += planted!(FilteredUncounted, 0, 1));
             return None;
         }
@@ -116,6 +120,10 @@ impl Subscription {
         let assembler = self.assemblers.get_mut(usize::from(cursor.source.0))?;
         match assembler.push(offset, frame, start, self.fragments) {
             Piece::Kept => None,
+            Piece::LeftOut => {
+                self.count(cursor.source, |book| book.filtered += 1);
+                None
+            }
             Piece::Foreign(range) => {
                 self.count(cursor.source, |book| book.start = range.to);
                 None
@@ -131,7 +139,7 @@ impl Subscription {
     fn on_complete(&mut self, found: Found) -> Option<Step> {
         let assembler = self.assemblers.get_mut(usize::from(found.source.0))?;
         let (topic, _) = assembler.message();
-        if !wants(&self.topics, topic) {
+        if !self.topics.admits(topic) {
             self.count(found.source, |book| book.filtered += found.range.len());
             return None;
         }
@@ -240,8 +248,4 @@ impl Subscription {
             change(book);
         }
     }
-}
-
-fn wants(prefixes: &[Vec<u8>], topic: &[u8]) -> bool {
-    prefixes.is_empty() || prefixes.iter().any(|prefix| topic.starts_with(prefix))
 }

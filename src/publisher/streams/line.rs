@@ -19,6 +19,7 @@ use crate::protocol::Inbox;
 use crate::protocol::Sender;
 use crate::protocol::StreamReceiver;
 use crate::publisher::streams::By;
+use crate::publisher::streams::sieving;
 use crate::publisher::streams::tail::Mark;
 use crate::publisher::streams::tail::Run;
 use crate::publisher::streams::tail::Tail;
@@ -167,6 +168,12 @@ impl Line {
                     Err(Read::Busy) => return Written::Busy,
                     Err(Read::Unsent) => return Written::All,
                     // The ring came round just now: the feed says so next.
+                    Err(_) => {}
+                },
+                FeedWrite::Sift { from } => match sieving::sift(&mut self.feed, source, (from, left)) {
+                    Ok(bytes) => left = left.saturating_sub(bytes),
+                    Err(Read::Busy) => return Written::Busy,
+                    Err(Read::Unsent) => return Written::All,
                     Err(_) => {}
                 },
             }

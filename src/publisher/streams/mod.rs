@@ -2,6 +2,7 @@
 
 mod carrier;
 mod line;
+mod sieving;
 mod tail;
 
 use core::net::SocketAddr;
@@ -20,7 +21,7 @@ use crate::protocol::Sender;
 use crate::publisher::streams::line::Ending;
 use crate::publisher::streams::line::Line;
 use crate::publisher::streams::line::Source;
-use crate::publisher::streams::line::Written;
+use crate::publisher::streams::sieving::Sieving;
 use crate::publisher::streams::tail::Tail;
 use crate::stats::StreamStats;
 use crate::time::Time;
@@ -68,6 +69,7 @@ pub(super) struct Streams {
     calls: Vec<Call>,
     room: Box<[u8]>,
     tail: Tail,
+    sieving: Sieving,
     /// When to take connections.
     knock: Option<Time>,
     /// Everything was published.
@@ -97,6 +99,7 @@ impl Streams {
             calls: Vec::new(),
             room: vec![0; READ_BYTES].into_boxed_slice(),
             tail: Tail::new(),
+            sieving: Sieving::default(),
             knock: None,
             is_finishing: false,
             subscribers: 0,
@@ -165,14 +168,15 @@ impl Streams {
         let subscribers = self.subscribers;
         let (tail, stats) = (&mut self.tail, &mut self.stats);
         let mut source = Source { now, by, ring, tail, subscribers, budget, stats };
-        for line in self.lines.iter_mut().flatten() {
-            let again = match line.write(&mut source) {
-                Written::All => continue,
-                Written::Part => now,
-                Written::Busy => now + SOON,
-            };
-            self.write_at = Some(self.write_at.map_or(again, |at| at.min(again)));
+        let mut again = self.sieving.walk(&mut source, &mut self.lines).again(now);
+        for (number, slot) in self.lines.iter_mut().enumerate() {
+            let Some(line) = slot else { continue };
+            self.sieving.lead(number, line);
+            let written = line.write(&mut source);
+            self.sieving.lead(number, line);
+            again = again.into_iter().chain(written.again(now)).min();
         }
+        self.write_at = again;
         self.write_at
     }
 
@@ -198,11 +202,13 @@ impl Streams {
                 }
             }
             is_readable |= line.is_readable;
+            self.sieving.choose(number, line, ring);
             match line.settle((now, ring), sender, (self.subscribers, is_due)) {
                 Ending::None => {}
                 Ending::Closes(reason) => {
                     self.stats.count(reason);
                     self.write_at = Some(now);
+                    self.sieving.forget(number);
                 }
                 Ending::Cut => self.stats.cut += 1,
                 Ending::Over => {}
@@ -211,6 +217,7 @@ impl Streams {
                 self.stats.overruns += line.feed.overruns();
                 *slot = None;
                 self.free.push(number);
+                self.sieving.forget(number);
             }
         }
         if is_due {
@@ -253,7 +260,12 @@ impl Streams {
     /// What was counted.
     pub(super) fn stats(&self) -> StreamStats {
         let overruns: u64 = self.lines.iter().flatten().map(|line| line.feed.overruns()).sum();
-        StreamStats { connections: self.live(), overruns: self.stats.overruns + overruns, ..self.stats }
+        StreamStats {
+            connections: self.live(),
+            overruns: self.stats.overruns + overruns,
+            sieved: self.sieving.looks(),
+            ..self.stats
+        }
     }
 
     fn accept(&mut self, now: Time) {
@@ -322,6 +334,7 @@ impl Streams {
         // Whoever is on its way out already was counted when it was sent away.
         self.stats.refused += u64::from(!is_counted);
         self.free.push(number);
+        self.sieving.forget(number);
         true
     }
 }

@@ -3,6 +3,8 @@
 use crate::history::LentBatch;
 use crate::history::TRAIN_BYTES;
 use crate::offset::Offset;
+use crate::offset::OffsetRange;
+use crate::protocol::BatchFrames;
 
 /// Sent batches, back to back, copied once for however many connections. What an offset holds never changes, so what is
 /// here is right for as long as it is asked for.
@@ -52,6 +54,19 @@ impl Tail {
         let marks = self.marks.get(first..).filter(|marks| !marks.is_empty())?;
         let start = first.checked_sub(1).and_then(|before| self.marks.get(before)).map_or(0, |mark| mark.at);
         Some((self.bytes.get(start..)?, Run { start, marks }))
+    }
+
+    /// The same, one by one.
+    pub(super) fn batches_from(&self, offset: Offset) -> Option<impl Iterator<Item = LentBatch<'_>>> {
+        let (bytes, run) = self.from(offset)?;
+        let mut at = run.start;
+        let batch = move |mark: &Mark| {
+            let bytes = bytes.get(at - run.start..mark.at - run.start)?;
+            at = mark.at;
+            let base = BatchFrames::new(bytes).offset();
+            Some(LentBatch { bytes, offsets: OffsetRange::new(base, mark.end), charge: mark.charge })
+        };
+        Some(run.marks.iter().map_while(batch))
     }
 }
 

@@ -35,11 +35,6 @@ pub enum Error {
     /// A subscriber follows one endpoint.
     #[error("a subscriber follows one endpoint: leave out `.udp(..)` or `.tcp(..)`")]
     TwoEndpoints,
-    /// Over UDP there is only the present.
-    #[error(
-        "what lies in the past comes over TCP only: subscribe to the publisher's tcp:// endpoint, or begin with `Start::Live`"
-    )]
-    StartNeedsTcp,
     /// A connection loses nothing, on purpose or otherwise.
     #[error(
         "faults lose datagrams, which a tcp:// endpoint has none of: leave `.faults(..)` out, or use udp://"

@@ -117,8 +117,13 @@ impl SubscriberBuilder {
         self
     }
 
-    /// Where to begin; default [`Start::Live`]. What lies in the past comes over TCP only. After a cut, a subscriber
-    /// always goes on where it was.
+    /// Where to begin; default [`Start::Live`]. After a cut, a subscriber always goes on where it was.
+    ///
+    /// What lies in the past comes over TCP, also to a subscriber of UDP: from a publisher that serves both
+    /// ([`PublisherBuilder::tcp`]), whose heartbeats tell the port, at the address that they come from. Meanwhile what is
+    /// published waits in the [reorder window](SubscriberBuilder::reorder_window) of each source, or is fetched as well. Several publishers are
+    /// each joined at their oldest message; an offset stands for the first that is heard. Where there is no port, [`Start::Earliest`]
+    /// begins with what comes; of what lies behind an offset, what is not repaired is told as lost.
     pub fn from(mut self, start: Start) -> Self {
         self.start = start;
         self
@@ -151,7 +156,6 @@ impl SubscriberBuilder {
         match (self.udp.clone().transpose()?, self.tcp.clone().transpose()?) {
             (Some(_), Some(_)) => Err(Error::TwoEndpoints),
             (None, None) => Err(Error::NoEndpoint),
-            (Some(_), None) if self.start != Start::Live => Err(Error::StartNeedsTcp),
             (Some(udp), None) => Ok(Endpoint::Udp(udp)),
             (None, Some(tcp)) => self.check_stream(tcp).map(Endpoint::Tcp),
         }

@@ -14,8 +14,13 @@ use std::sync::OnceLock;
 use super::backend;
 use super::clock::Clock;
 use super::poll::Poller;
+use super::stream::Link;
 use super::udp::UdpSocket;
 use crate::time::Time;
+
+/// The token of a connection beside the two sockets.
+#[cfg(unix)]
+const BESIDE: usize = 2;
 
 /// Sleeps on two sockets, and offers a descriptor to others who want to.
 #[derive(Debug)]
@@ -58,6 +63,49 @@ impl Watch {
         }
         let ready = self.poller.wait(deadline, clock)?;
         Ok([ready.is_readable(0), ready.is_readable(1)])
+    }
+
+    /// Tells whoever waits on the descriptor of `link`, too, until that is dropped.
+    ///
+    /// # Errors
+    ///
+    /// What the system said.
+    pub(crate) fn add_beside(&self, link: &Link) -> io::Result<()> {
+        #[cfg(unix)]
+        return self.poller.add_shared(&link.as_fd(), BESIDE);
+        #[cfg(not(unix))]
+        {
+            let _ = link;
+            Ok(())
+        }
+    }
+
+    /// As [`wait`](Self::wait), and until there is news of `link`, which was [added](Self::add_beside).
+    ///
+    /// # Errors
+    ///
+    /// What the system said.
+    pub(crate) fn wait_beside(
+        &mut self,
+        sockets: [&UdpSocket; 2],
+        link: &Link,
+        deadline: Option<Time>,
+        clock: &Clock,
+    ) -> io::Result<[bool; 2]> {
+        #[cfg(unix)]
+        if backend::SLEEPS_BY_NAME {
+            let fds = [sockets[0].as_fd(), sockets[1].as_fd(), link.as_fd()];
+            let timeout = deadline.map(|at| at.since(clock.now()));
+            let [data, control, _] = backend::wait_readable(fds.each_ref(), timeout)?;
+            return Ok([data, control]);
+        }
+        // Where one poll cannot be in another, the connection is looked at every now and then.
+        #[cfg(not(unix))]
+        let deadline = {
+            let _ = link;
+            deadline.into_iter().chain([clock.now() + std::time::Duration::from_millis(5)]).min()
+        };
+        self.wait(sockets, deadline, clock)
     }
 
     /// Sets the deadline for whoever waits on the descriptor, or will.

@@ -14,8 +14,10 @@ use crate::io::Pool;
 use crate::io::Span;
 use crate::io::UdpSocket;
 use crate::io::Watch;
+use crate::protocol::Receiver;
 use crate::sim::FaultInjector;
 use crate::stats::SubscriberStats;
+use crate::subscriber::history::History;
 use crate::time::Time;
 
 /// Turns of the data socket for each look at the control socket while something comes all the time, and while
@@ -52,13 +54,15 @@ pub(super) struct Datagrams {
     naps: Naps,
     faults: Option<FaultInjector>,
     drops_at: Time,
+    /// A connection that brings what came too early, while there is one.
+    pub(super) history: History,
 }
 
 impl Datagrams {
     pub(super) fn new(
         (mut data, mut control): (UdpSocket, UdpSocket),
         sleeps: bool,
-        faults: Option<FaultInjector>,
+        (faults, history): (Option<FaultInjector>, History),
     ) -> Result<Self, Error> {
         let can = sleeps && data.let_reads_sleep(NAP).map_err(Error::system("letting reads sleep"))?;
         let naps = Naps { can, idle: false, alone_from: Time::ZERO };
@@ -68,12 +72,16 @@ impl Datagrams {
             _ => Pool::new(DATAGRAMS, TRAIN_BYTES + APART),
         };
         let (seen, drops_at) = (Seen::default(), Time::ZERO);
-        Ok(Self { data, control, watch, pool, current: None, turn: 0, seen, naps, faults, drops_at })
+        Ok(Self { data, control, watch, pool, current: None, turn: 0, seen, naps, faults, drops_at, history })
     }
 
-    /// The bytes of the datagram taken last.
+    /// The bytes of the datagram taken last, or else of the message of history.
+    #[inline]
     pub(super) fn current(&self) -> &[u8] {
-        self.current.map_or(&[], |span| self.pool.bytes(span))
+        match self.current {
+            Some(span) => self.pool.bytes(span),
+            None => self.history.current(),
+        }
     }
 
     /// The next datagram of those taken from the sockets, but for those lost on purpose.
@@ -110,6 +118,29 @@ impl Datagrams {
         Ok(control || self.look_at_data()?)
     }
 
+    /// Both, the sockets and the connection.
+    pub(super) fn fill_all(&mut self, now: Time, is_recovering: bool) -> Result<bool, Error> {
+        let filled = self.fill(is_recovering)?;
+        Ok(self.history.fill(now) || filled)
+    }
+
+    /// Both, for someone who will look again at once.
+    pub(super) fn glance_all(&mut self, now: Time, is_recovering: bool) -> Result<bool, Error> {
+        let filled = self.glance(is_recovering)?;
+        self.history.forget();
+        Ok(self.history.fill(now) || filled)
+    }
+
+    /// Makes the connection that history is wanted from, and lets go of one that has brought everything.
+    pub(super) fn attend(&mut self, now: Time, receiver: &mut Receiver) -> Result<(), Error> {
+        if self.history.attend(now, receiver)
+            && let Some(link) = self.history.link()
+        {
+            self.watch.add_beside(link).map_err(Error::system("watching a connection"))?;
+        }
+        Ok(())
+    }
+
     fn look_at_data(&mut self) -> Result<bool, Error> {
         if !self.seen.data.may_hold() {
             return Ok(false);
@@ -134,11 +165,12 @@ impl Datagrams {
     /// Forgets what is known of the sockets, since the system is not asked: each is looked at anew.
     pub(super) fn forget(&mut self) {
         self.seen = Seen::default();
+        self.history.forget();
     }
 
     /// Whether the last look, or the last wait, has found nothing; otherwise a wait of no length settles it.
     pub(super) fn is_surely_empty(&self) -> bool {
-        self.seen.data == Holds::Nothing
+        self.seen.data == Holds::Nothing && self.history.is_surely_empty()
     }
 
     /// Sends a NAK or STATUS. What the system refuses is counted, and as good as lost on the way.
@@ -156,8 +188,15 @@ impl Datagrams {
     pub(super) fn wait(&mut self, deadline: Option<Time>, clock: &Clock) -> Result<(), Error> {
         self.naps.idle = false;
         let sockets = [&self.data, &self.control];
-        let ready =
-            self.watch.wait(sockets, deadline, clock).map_err(Error::system("waiting for datagrams"))?;
+        let ready = match self.history.link() {
+            None => self.watch.wait(sockets, deadline, clock),
+            Some(link) => {
+                let deadline = deadline.into_iter().chain(link.next_timeout()).min();
+                self.watch.wait_beside(sockets, link, deadline, clock)
+            }
+        };
+        let ready = ready.map_err(Error::system("waiting for datagrams"))?;
+        self.history.forget();
         // The poll has told of both, so what comes next is counted from here.
         self.turn = 0;
         let [data, control] =
@@ -169,7 +208,12 @@ impl Datagrams {
     /// Whether to sleep in a read of the data socket: while data come and nothing else is expected, nor due soon.
     pub(super) fn may_nap(&self, is_recovering: bool, now: Time, deadline: Option<Time>) -> bool {
         let is_far = deadline.is_none_or(|at| at.since(now) >= 2 * NAP);
-        self.naps.can && !self.naps.idle && !is_recovering && is_far && now >= self.naps.alone_from
+        self.naps.can
+            && !self.naps.idle
+            && !is_recovering
+            && self.history.link().is_none()
+            && is_far
+            && now >= self.naps.alone_from
     }
 
     /// Sleeps until data come, but not for long: one call in place of three, and the other socket is not heard.
@@ -185,6 +229,7 @@ impl Datagrams {
     }
 
     pub(super) fn arm(&mut self, deadline: Option<Time>, clock: &Clock) -> Result<(), Error> {
+        let deadline = deadline.into_iter().chain(self.history.next_timeout()).min();
         self.watch.arm(deadline, clock).map_err(Error::system("setting a timer"))
     }
 
@@ -210,6 +255,7 @@ impl Datagrams {
             faults: self.faults.as_ref().map_or(0, FaultInjector::lost),
             send_errors: self.control.send_errors().total(),
             coalescing: self.data.coalescing(),
+            connection: self.history.stats(),
             receive_errors: self.data.receive_errors().total() + self.control.receive_errors().total(),
             ..SubscriberStats::default()
         }

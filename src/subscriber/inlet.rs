@@ -9,6 +9,7 @@ use std::os::fd::BorrowedFd;
 use crate::error::Error;
 use crate::io::Clock;
 use crate::protocol::Receiver;
+use crate::protocol::SourceKey;
 use crate::protocol::Step;
 use crate::protocol::SubscriptionStats;
 use crate::stats::SubscriberStats;
@@ -55,7 +56,7 @@ impl Inlet {
     /// Reads more; whether there was any, or other news.
     pub(super) fn fill(&mut self, now: Time, is_recovering: bool) -> Result<bool, Error> {
         match self {
-            Self::Datagrams(datagrams) => datagrams.fill(is_recovering),
+            Self::Datagrams(datagrams) => datagrams.fill_all(now, is_recovering),
             Self::Stream(stream) => stream.fill(now),
         }
     }
@@ -63,16 +64,36 @@ impl Inlet {
     /// As [`fill`](Self::fill), for someone who will look again at once.
     pub(super) fn glance(&mut self, now: Time, is_recovering: bool) -> Result<bool, Error> {
         match self {
-            Self::Datagrams(datagrams) => datagrams.glance(is_recovering),
+            Self::Datagrams(datagrams) => datagrams.glance_all(now, is_recovering),
             Self::Stream(stream) => stream.glance(now),
         }
     }
 
-    /// Says who this is, and what it wants, on a connection that was just made, or when it wants something else.
-    pub(super) fn greet(&mut self, receiver: &Receiver) {
+    /// Says who this is, and what it wants, on a connection that was just made, or when it wants something else; beside
+    /// datagrams, makes one while history is wanted.
+    pub(super) fn attend(&mut self, now: Time, receiver: &mut Receiver) -> Result<(), Error> {
         match self {
-            Self::Datagrams(_) => {}
-            Self::Stream(stream) => stream.greet(receiver),
+            Self::Datagrams(datagrams) => datagrams.attend(now, receiver),
+            Self::Stream(stream) => {
+                stream.greet(receiver);
+                Ok(())
+            }
+        }
+    }
+
+    /// The next message of those that a connection beside the datagrams has brought.
+    #[inline]
+    pub(super) fn next_history(&mut self) -> Option<(SourceKey, &[u8])> {
+        match self {
+            Self::Datagrams(datagrams) => datagrams.history.next_message(),
+            Self::Stream(_) => None,
+        }
+    }
+
+    /// What that connection brought last was no message.
+    pub(super) fn distrust_history(&mut self) {
+        if let Self::Datagrams(datagrams) = self {
+            datagrams.history.distrust();
         }
     }
 
@@ -109,7 +130,7 @@ impl Inlet {
     /// When a connection wants to go on although nothing comes: to be made, or given up.
     pub(super) fn next_timeout(&self) -> Option<Time> {
         match self {
-            Self::Datagrams(_) => None,
+            Self::Datagrams(datagrams) => datagrams.history.next_timeout(),
             Self::Stream(stream) => stream.next_timeout(),
         }
     }

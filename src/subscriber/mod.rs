@@ -1,6 +1,7 @@
 //! Subscribing: datagrams or a connection in, messages out, and every gap asked for or told.
 
 mod datagrams;
+mod history;
 mod inlet;
 mod open;
 mod path;

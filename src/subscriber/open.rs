@@ -23,6 +23,9 @@ use crate::publisher::random;
 use crate::sim::FaultInjector;
 use crate::subscriber::Subscriber;
 use crate::subscriber::datagrams::Datagrams;
+use crate::subscriber::history;
+use crate::subscriber::history::History;
+use crate::subscriber::history::HistorySettings;
 use crate::subscriber::inlet::Inlet;
 use crate::subscriber::stream::Stream;
 use crate::subscriber::stream::Wish;
@@ -86,11 +89,23 @@ impl SubscriberBuilder {
             // A quarter of the buffer is left for what the charge of a datagram does not foresee. No more than can be
             // held: what is under way has passed out of the processor's caches by then.
             window: (granted as u64 / 4 * 3).min(self.reorder_window as u64),
+            beginning: history::beginning(self.start),
+            fetches: true,
             ..self.receiver(endpoint.stream, receiver)?
         };
         let faults = (!self.faults.is_none()).then(|| FaultInjector::new(self.faults));
-        let inlet =
-            Inlet::Datagrams(Datagrams::new((data, control), self.tuning.wait != Wait::Spin, faults)?);
+        let history = HistorySettings {
+            stream: endpoint.stream,
+            receiver: ReceiverId(random()?),
+            silence: self.silence,
+            seed: random()?,
+        };
+        let history = History::new(history);
+        let inlet = Inlet::Datagrams(Datagrams::new(
+            (data, control),
+            self.tuning.wait != Wait::Spin,
+            (faults, history),
+        )?);
         Ok((inlet, self.subscription(settings, self.topics.clone())))
     }
 

@@ -37,6 +37,12 @@ impl Subscriber {
                 self.inlet.judge(self.subscription.stats());
                 continue;
             }
+            if let Some((source, message)) = self.inlet.next_history() {
+                if !self.subscription.handle_history(self.now, source, message) {
+                    self.inlet.distrust_history();
+                }
+                continue;
+            }
             if self.has_read && (self.refills >= REFILLS || self.now.since(self.served_at) >= OVERDUE) {
                 // It may come every time just before it is waited for, and timers would never have their turn.
                 self.do_what_is_due();
@@ -68,7 +74,7 @@ impl Subscriber {
         let (inlet, now) = (&mut self.inlet, self.now);
         let filled =
             if self.glances { inlet.glance(now, is_recovering)? } else { inlet.fill(now, is_recovering)? };
-        self.inlet.greet(self.subscription.receiver_ref());
+        self.inlet.attend(self.now, self.subscription.receiver())?;
         self.has_read = filled || self.inlet.is_surely_empty();
         // What waits in the sockets comes first: a timer that it would stop must not fire before it.
         if !filled && self.has_read {

@@ -35,8 +35,7 @@ impl Subscriber {
         let prefixes = Prefixes::new(&topics);
         self.inlet.set_topics(topics)?;
         self.subscription.set_topics(prefixes);
-        self.inlet.greet(self.subscription.receiver_ref());
-        Ok(())
+        self.inlet.attend(self.now, self.subscription.receiver())
     }
 }
 

@@ -65,6 +65,21 @@ pub struct ConnectionStats {
 }
 
 impl ConnectionStats {
+    /// Those of one connection after the other.
+    pub(crate) const fn and(&self, next: &Self) -> Self {
+        Self {
+            attempts: self.attempts + next.attempts,
+            connects: self.connects + next.connects,
+            cuts: self.cuts + next.cuts,
+            silent: self.silent + next.silent,
+            damaged: self.damaged + next.damaged,
+            closed: self.closed + next.closed,
+            bytes: self.bytes + next.bytes,
+            reports_left_out: self.reports_left_out + next.reports_left_out,
+            is_connected: next.is_connected,
+        }
+    }
+
     /// Connections made again.
     #[must_use]
     pub const fn reconnects(&self) -> u64 {

@@ -151,7 +151,7 @@ impl Receiver {
             self.stats.replaced_session += 1;
             return None;
         }
-        let Some(start) = first_offset(datagram) else {
+        let Some(start) = self.beginning(datagram) else {
             self.stats.unknown_session += 1;
             return None;
         };
@@ -164,7 +164,10 @@ impl Receiver {
         self.sessions.claims.settle(from);
         let start = self.sessions.recall(session).unwrap_or(start);
         let replaces = self.replace(from, now);
-        let source = Source::new(self.settings, FirstHeard { session, address: from, start }, now);
+        let mut source = Source::new(self.settings, FirstHeard { session, address: from, start }, now);
+        if let Some((base, heartbeat)) = self.past(datagram) {
+            source.join(base, heartbeat, now);
+        }
         match self.sources.get_mut(index) {
             Some(vacant) => *vacant = source,
             None => self.sources.push(source),
@@ -261,7 +264,7 @@ fn news(datagram: &Datagram<'_>) -> Option<Offset> {
 ///
 /// In its opening a session is joined from offset 0. Later, only an original batch or a heartbeat tells the present:
 /// a repair is about the past, and an END says that there is nothing to come.
-fn first_offset(datagram: &Datagram<'_>) -> Option<Offset> {
+pub(super) fn first_offset(datagram: &Datagram<'_>) -> Option<Offset> {
     let flags = datagram.header.flags();
     match datagram.body {
         // A repair has OPENING for ever, since its bytes are those of the first sending.

@@ -47,6 +47,8 @@ pub(super) enum GapState {
     Waiting,
     /// A NAK went out.
     Asked,
+    /// It comes over a connection, and is not asked for.
+    Fetched,
     /// It is given up, and will be told when its turn comes.
     Lost(LostReason),
 }
@@ -89,6 +91,11 @@ impl Gaps {
     /// The gaps noticed last that may be mere reordering, newest first: a few, since that is soon decided.
     pub(super) fn guarded(&self) -> impl Iterator<Item = &Gap> {
         self.list.iter().rev().take_while(|gap| gap.state == GapState::Guarded)
+    }
+
+    /// Whether any comes over a connection: nearly always the first one, then.
+    pub(super) fn has_fetched(&self) -> bool {
+        self.list.iter().any(|gap| gap.state == GapState::Fetched)
     }
 
     /// When the next timer may fire.

@@ -114,6 +114,7 @@ impl Receiver {
         let Some(source) = self.sources.get_mut(usize::from(key.0)) else { return false };
         source.stats.heartbeats += 1;
         source.group = settings::group(heartbeat);
+        source.history.hear(heartbeat);
         if heartbeat.flags.get() & Heartbeat::POLL != 0 {
             source.report.on_poll(&source.group, now, &mut self.jitter);
         }

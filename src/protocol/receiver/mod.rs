@@ -6,6 +6,7 @@ mod claims;
 mod gaps;
 mod guard;
 mod handle;
+mod history;
 mod outgoing;
 mod recovery;
 mod report;
@@ -32,6 +33,8 @@ use crate::wire::SessionId;
 
 pub use book::Book;
 pub use guard::GUARD_BATCHES;
+pub use history::Beginning;
+pub use history::Wanted;
 pub use settings::DownReason;
 pub use settings::LostReason;
 pub use settings::Order;
@@ -119,6 +122,8 @@ pub struct Receiver {
     sources: Vec<Source>,
     /// The source heard last: nearly always the next one, too.
     latest: usize,
+    /// The one whose history comes over a connection now.
+    fetching: Option<usize>,
     sessions: Sessions,
     ups: Vec<Up>,
     outgoing: Outgoing,
@@ -140,6 +145,7 @@ impl Receiver {
             settings,
             sources: Vec::new(),
             latest: 0,
+            fetching: None,
             sessions: Sessions::default(),
             ups: Vec::new(),
             outgoing: Outgoing::default(),
@@ -167,6 +173,9 @@ impl Receiver {
                 self.rejoin = true;
                 continue;
             }
+            if source.fetch_deadline().is_some_and(|at| now >= at) {
+                source.give_up_fetch(LostReason::Timeout, now);
+            }
             self.outgoing.ask(index, |asks| source.recover(now, &mut self.jitter, asks));
         }
     }
@@ -193,7 +202,8 @@ impl Receiver {
         let present = |source: &Source| {
             let silent = source.last_heard + self.settings.silence;
             let gaps = source.gaps.earliest().unwrap_or(silent);
-            source.down.is_none().then_some(silent.min(gaps))
+            let fetch = source.fetch_deadline().unwrap_or(silent);
+            source.down.is_none().then_some(silent.min(gaps).min(fetch))
         };
         self.sources
             .iter()
@@ -321,7 +331,8 @@ impl Receiver {
             return;
         }
         for source in &mut self.sources {
-            let overdue = source.gaps.earliest().map_or(Duration::ZERO, |due| now.since(due));
+            let due = source.gaps.earliest().into_iter().chain(source.fetch_deadline()).min();
+            let overdue = due.map_or(Duration::ZERO, |due| now.since(due));
             if overdue >= AWAY {
                 source.forgive(away);
             }

@@ -41,6 +41,9 @@ impl Source {
         }
         let span = self.span();
         if to.since(self.seen) > span {
+            if let Some(fits) = self.fetch_leap(to, now) {
+                return fits;
+            }
             let hopeless = Offset(to.0 - span / 2);
             self.note_gap(hopeless, now);
             self.gaps.give_up(OffsetRange::new(self.next, hopeless), LostReason::Overrun, |_| true);
@@ -65,12 +68,13 @@ impl Source {
         if range.is_empty() {
             return;
         }
+        let is_fetched = self.history.brings(range.from, self.span());
         self.seen = to;
         self.stats.gaps += 1;
         self.gaps.push(Gap {
             range,
-            state: GapState::Guarded,
-            due: now + self.guard.time(self.group.round_trip),
+            state: if is_fetched { GapState::Fetched } else { GapState::Guarded },
+            due: if is_fetched { Time(u64::MAX) } else { now + self.guard.time(self.group.round_trip) },
             // The time for a repair begins with the first NAK.
             deadline: Time(u64::MAX),
             revealed_at: self.early,
@@ -164,7 +168,7 @@ impl Source {
         let mut drawn = (Duration::ZERO, now);
         self.gaps.visit(|gap| {
             let asked = gap.state == GapState::Asked;
-            if gap.state == GapState::Guarded || (asked && gap.due > now) {
+            if matches!(gap.state, GapState::Guarded | GapState::Fetched) || (asked && gap.due > now) {
                 return;
             }
             if asks.len() >= NAKS_AT_ONCE * RANGES {
@@ -257,6 +261,7 @@ impl Source {
     /// The process was stopped for a while: what may wait in its sockets gets its time back.
     pub(super) fn forgive(&mut self, away: Duration) {
         self.last_heard = self.last_heard + away;
+        self.history.forgive(away);
         self.gaps.visit(|gap| (gap.due, gap.deadline) = (gap.due + away, gap.deadline + away));
     }
 }

@@ -4,6 +4,7 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::protocol::receiver::guard::GUARD_BATCHES;
+use crate::protocol::receiver::history::Beginning;
 use crate::protocol::receiver::source::Group;
 use crate::wire::GoneReason;
 use crate::wire::Heartbeat;
@@ -114,6 +115,10 @@ pub struct ReceiverSettings {
     /// What is heard comes over a connection, whole and in order, and from one publisher at a time: nothing is asked for
     /// again, what is skipped is lost at once, and whoever is heard is the one who is connected now.
     pub connected: bool,
+    /// Where to begin with a source.
+    pub beginning: Beginning,
+    /// Whether history can be had over a connection: whoever says so looks after [`Receiver::wanted`](crate::protocol::Receiver::wanted).
+    pub fetches: bool,
     /// How much may be under way to this receiver, in charge (see [`crate::history::charge`]); shared by its sources.
     pub window: u64,
     /// Bytes of early batches kept for each source, with 192 more for each batch. 4 MiB.
@@ -148,6 +153,8 @@ impl ReceiverSettings {
             observer: false,
             unicast: false,
             connected: false,
+            beginning: Beginning::Live,
+            fetches: false,
             window: 212_992 / 4 * 3,
             reorder_window: 4 << 20,
             guard_batches: GUARD_BATCHES,
@@ -161,6 +168,8 @@ impl ReceiverSettings {
     }
 }
 
+/// How long a connection for history that did not come about is not tried again.
+pub(super) const AGAIN: Duration = Duration::from_secs(30);
 /// The least round trip of a group that is believed.
 const LEAST_ROUND_TRIP: Duration = Duration::from_micros(20);
 /// The most round trip of a group that is believed: a forged heartbeat must not stop the asking.

@@ -16,6 +16,7 @@ use crate::protocol::RoundTrip;
 use crate::protocol::SourceStats;
 use crate::protocol::receiver::gaps::Gaps;
 use crate::protocol::receiver::guard::Guard;
+use crate::protocol::receiver::history::History;
 use crate::protocol::receiver::report::Report;
 use crate::protocol::receiver::spread::Spread;
 use crate::time::Time;
@@ -113,6 +114,7 @@ pub(super) struct Source {
     pub(super) report: Report,
     pub(super) book: Book,
     pub(super) stats: SourceStats,
+    pub(super) history: History,
 }
 
 impl Source {
@@ -147,6 +149,7 @@ impl Source {
             report: Report::new(now),
             book: Book { start: heard.start, heard: heard.start, ..Book::default() },
             stats: SourceStats::default(),
+            history: History::default(),
         }
     }
 
@@ -180,10 +183,11 @@ impl Source {
     }
 
     /// Whether there is room to hold a batch, and for the gap that it may cut.
-    fn has_room(&mut self, batch: &Batch, holds: bool) -> bool {
+    pub(super) fn has_room(&mut self, batch: &Batch, holds: bool) -> bool {
         let is_held_back = holds && self.held_bytes + batch.bytes + HELD_BYTES > self.settings.reorder_window;
         let is_gap_too_many = self.gaps.is_too_full_for(batch.range);
-        self.stats.refused_window += u64::from(is_held_back);
+        let is_lost = is_held_back && !self.history.pass(batch.range.to);
+        self.stats.refused_window += u64::from(is_lost);
         self.stats.refused_gaps += u64::from(is_gap_too_many && !is_held_back);
         !is_held_back && !is_gap_too_many
     }
@@ -194,7 +198,7 @@ impl Source {
         Some(self.deliver(piece, &rest, now))
     }
 
-    fn deliver(&mut self, piece: OffsetRange, batch: &Batch, now: Time) -> OffsetRange {
+    pub(super) fn deliver(&mut self, piece: OffsetRange, batch: &Batch, now: Time) -> OffsetRange {
         let ordered = self.settings.order == Order::Ordered;
         let taken = if ordered { OffsetRange::new(self.next, batch.range.to) } else { piece };
         self.take(taken, batch.is_repair, now);
@@ -268,6 +272,7 @@ impl Source {
             return;
         }
         self.closing = Some(reason);
+        self.history.stop();
         self.note_gap(self.book.heard, Time::ZERO);
         self.gaps.give_up(OffsetRange::new(self.next, Offset(u64::MAX)), LostReason::SourceDown, |_| true);
     }
@@ -366,7 +371,7 @@ impl Source {
     }
 
     /// The first run of `range` that has neither come nor been given up.
-    fn first_fresh(&self, range: OffsetRange) -> Option<OffsetRange> {
+    pub(super) fn first_fresh(&self, range: OffsetRange) -> Option<OffsetRange> {
         let (old, new) = range.split(self.seen);
         self.gaps.first_missing(old).or((!new.is_empty()).then_some(new))
     }

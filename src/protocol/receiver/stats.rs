@@ -28,6 +28,8 @@ pub struct ReceiverStats {
     pub refused_sources: u64,
     /// Datagrams of a source not yet up that cannot begin one.
     pub unknown_session: u64,
+    /// Sources joined without the past that was asked for: they serve none, or have not come so far.
+    pub pastless: u64,
     /// STATUS sent.
     pub statuses: u64,
     /// Sources that fell silent.
@@ -92,6 +94,12 @@ pub struct SourceStats {
     pub gaps: u64,
     /// Offsets that arrived late but unasked.
     pub reordered: u64,
+    /// Connections made to fetch history.
+    pub fetches: u64,
+    /// Times history could not be had, although it was offered.
+    pub fetches_failed: u64,
+    /// Offsets that such a connection brought.
+    pub fetched: u64,
     /// Offsets that a repair brought.
     pub repaired: u64,
     /// NAK datagrams sent.

@@ -208,14 +208,36 @@ impl Subscription {
             Ok(datagram) => datagram,
             Err(error) => return self.on_undecodable(error),
         };
+        let end = HEADER_BYTES + datagram.header.length();
+        let verdict = self.receiver.handle_datagram(now, from, &datagram, end);
+        self.take(now, verdict, (&datagram, bytes));
+    }
+
+    /// Takes in what came over the connection that brings the history of `source`; whether it was a message at all. Only
+    /// when the last step was [`Step::Need`].
+    pub fn handle_history(&mut self, now: Time, source: SourceKey, bytes: &[u8]) -> bool {
+        let datagram = match Datagram::decode(bytes) {
+            Ok(datagram) => datagram,
+            Err(error) => {
+                self.on_undecodable(error);
+                return false;
+            }
+        };
+        let end = HEADER_BYTES + datagram.header.length();
+        let verdict = self.receiver.handle_history(now, source, &datagram, end);
+        self.take(now, verdict, (&datagram, bytes));
+        true
+    }
+
+    fn take(&mut self, now: Time, verdict: Verdict, (datagram, bytes): (&Datagram<'_>, &[u8])) {
         let header = datagram.header;
         let end = HEADER_BYTES + header.length();
-        match self.receiver.handle_datagram(now, from, &datagram, end) {
+        match verdict {
             Verdict::Deliver { source, take } => {
-                self.fresh = Some(Cursor::new(source, Place::Datagram, &datagram, take));
+                self.fresh = Some(Cursor::new(source, Place::Datagram, datagram, take));
             }
             Verdict::Hold { source } => {
-                let cursor = Cursor::new(source, Place::Datagram, &datagram, header.range());
+                let cursor = Cursor::new(source, Place::Datagram, datagram, header.range());
                 let slot = self.store.keep(bytes.get(..end).unwrap_or(bytes), cursor);
                 self.receiver.hold(now, source, header, (slot, end));
             }

@@ -1,6 +1,8 @@
 //! Batches of which a part has come before, and frames that stand for many offsets.
 
 mod connected;
+mod history;
+mod late;
 mod memory;
 mod parts;
 

@@ -58,8 +58,8 @@ pub(crate) struct Args {
     /// Only messages whose topic begins so; may be given several times.
     #[arg(long, value_name = "PREFIX", value_parser = prefix)]
     topic: Vec<String>,
-    /// Where to begin: live, earliest (the oldest message the publisher holds), or an offset. The past comes over tcp://
-    /// only.
+    /// Where to begin: live, earliest (the oldest message the publisher holds), or an offset. To a group
+    /// the past comes over TCP as well, from a publisher that serves both.
     #[arg(long, value_name = "START", value_parser = start, default_value = "live", hide_default_value = true)]
     pub(super) from: Start,
     /// Remember in this file how far it has come, and go on there the next time; --from is for the first time. Saved at the

@@ -22,6 +22,7 @@ use nakcast::wire;
 use nakcast::wire::Body;
 use nakcast::wire::CloseReason;
 use nakcast::wire::Datagram;
+use nakcast::wire::FrameFlags;
 use nakcast::wire::Head;
 use nakcast::wire::Hello;
 use nakcast::wire::HelloStart;
@@ -128,8 +129,13 @@ impl Hand {
                     self.next = base;
                 }
                 Body::Data(frames) => {
-                    for (frame, offset) in frames.zip(base.0..) {
-                        if offset >= self.next.0 {
+                    let mut end = base.0;
+                    for frame in frames {
+                        let offset = end;
+                        end += u64::from(frame.offsets);
+                        if frame.flags == FrameFlags::FILTERED {
+                            self.next = self.next.max(Offset(end));
+                        } else if offset >= self.next.0 {
                             assert_eq!(Offset(offset), self.next, "a gap without a word");
                             self.heard.push(Heard::Message(Offset(offset), frame.payload.to_vec()));
                             self.next = Offset(offset + 1);

@@ -13,6 +13,7 @@ use crate::endpoint::UdpEndpoint;
 use crate::error::Error;
 use crate::offset::Offset;
 use crate::wire::HELLO_TOPICS;
+use crate::wire::SessionId;
 use crate::wire::StreamId;
 use crate::wire::TOPIC_BYTES;
 
@@ -32,6 +33,14 @@ pub enum Start {
     Earliest,
     /// With this offset, which a message's `offset + offsets` gave. What of it the publisher holds no more is told as lost.
     At(Offset),
+    /// Where it was in a session that it followed before: at this offset of it. Of any other session everything is new: it
+    /// begins with the oldest message held, and over a connection what came before that is told as lost.
+    Resume {
+        /// The session that the offset belongs to, as `SourceUp { session, .. }` gave it.
+        session: SessionId,
+        /// The next offset wanted.
+        offset: Offset,
+    },
 }
 
 /// When a connection that failed is tried again.

@@ -29,6 +29,7 @@ pub(super) fn beginning(start: Start) -> Beginning {
         Start::Live => Beginning::Live,
         Start::Earliest => Beginning::Earliest,
         Start::At(offset) => Beginning::At { session: SessionId::default(), offset },
+        Start::Resume { session, offset } => Beginning::At { session, offset },
     }
 }
 

@@ -42,6 +42,7 @@ impl Wish {
     pub(super) fn write(&self, out: &mut Vec<u8>, followed: Option<(SessionId, Offset)>) -> bool {
         let (start, (session, base)) = match (followed, self.start) {
             (Some(place), _) => (HelloStart::At, place),
+            (None, Start::Resume { session, offset }) => (HelloStart::At, (session, offset)),
             (None, Start::At(offset)) => (HelloStart::At, (SessionId::default(), offset)),
             (None, Start::Earliest) => (HelloStart::Earliest, Default::default()),
             (None, Start::Live) => (HelloStart::Live, Default::default()),

@@ -124,6 +124,26 @@ fn a_state_continues_where_it_ended_whatever_ended_it() {
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "what was written beside the state is gone");
 }
 
+#[test]
+fn a_state_continues_over_a_group_whose_publisher_serves_tcp() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let group = crate::uri(17);
+    let stream = group.rsplit_once('&').unwrap().1;
+    let (mut publisher, _) = publisher(&format!("{group} tcp://127.0.0.1:0?{stream}"), "");
+    publisher.write(lines(0..1_000).as_bytes());
+    let arguments = format!("--from earliest --state {}", state.display());
+    let mut all = String::new();
+    for (count, next) in [(1, 1), (399, 400), (600, 1_000)] {
+        let ended = run(&format!("sub {group} {arguments} --count {count}"));
+        ended.assert(0, &[&format!("delivered {count} "), "lost 0"]);
+        all += &ended.text();
+        assert_eq!(place(&state).1, next);
+    }
+    assert_eq!(all, lines(0..1_000));
+    publisher.end().assert(0, &[]);
+}
+
 /// What was written and not yet remembered comes again, and nothing is left out.
 #[test]
 fn a_subscriber_that_is_killed_misses_nothing() {

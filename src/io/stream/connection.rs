@@ -25,6 +25,8 @@ pub(super) struct Connection {
     pub(super) is_mute: bool,
     /// Something came that was a message, and no refusal.
     pub(super) is_proved: bool,
+    /// The publisher has said that it ends.
+    pub(super) has_ended: bool,
     /// It may hold bytes to be read.
     pub(super) may_hold: bool,
     /// Whether the last look found nothing.

@@ -148,6 +148,7 @@ impl Link {
             heard_at: now,
             is_mute: true,
             is_proved: false,
+            has_ended: false,
             may_hold: true,
             is_empty: false,
             watches_room: false,
@@ -200,6 +201,7 @@ impl Link {
         self.outflow.clear();
         self.current = 0..0;
         let is_proved = matches!(&state, State::Connected(connection) if connection.is_proved);
+        let is_expected = matches!(&state, State::Connected(connection) if connection.has_ended);
         drop(state);
         self.count(&cause);
         let is_round = if is_proved && !matches!(cause, Cause::Damaged(_)) {
@@ -214,7 +216,7 @@ impl Link {
             is_round
         };
         self.state = State::Waiting(if is_round { self.backoff.next(now) } else { now });
-        self.tell(cause, is_round)
+        self.tell(cause, is_round, is_expected)
     }
 
     const fn count(&mut self, cause: &Cause) {
@@ -231,7 +233,7 @@ impl Link {
         self.stats.cuts += 1;
     }
 
-    fn tell(&mut self, cause: Cause, is_round: bool) -> Result<(), LinkFault> {
+    fn tell(&mut self, cause: Cause, is_round: bool, is_expected: bool) -> Result<(), LinkFault> {
         let address = self.peer;
         match cause {
             Cause::Closed(CloseReason::Stream) => return Err(LinkFault::NoStream { address }),
@@ -248,6 +250,8 @@ impl Link {
         }
         if is_failure {
             tracing::debug!(%address, %error, failures, "no connection to the publisher yet");
+        } else if is_expected {
+            tracing::debug!(%address, %error, "the publisher has ended, and the connection with it");
         } else {
             tracing::warn!(%address, %error, "the connection to the publisher is over; it will be made again");
         }

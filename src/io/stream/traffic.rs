@@ -44,13 +44,15 @@ impl Link {
                 return None;
             }
         }
-        if let Some((Kind::Close, _)) = Header::peek(self.current()) {
+        let kind = Header::peek(self.current()).map(|(kind, _)| kind);
+        if kind == Some(Kind::Close) {
             self.doubt = Some(closed(self.current()));
             self.current = 0..0;
             return None;
         }
         if let State::Connected(connection) = &mut self.state {
             connection.is_proved = true;
+            connection.has_ended |= kind == Some(Kind::End);
         }
         Some((self.peer, self.inflow.bytes(self.current.clone())))
     }

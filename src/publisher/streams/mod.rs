@@ -273,12 +273,12 @@ impl Streams {
             return;
         }
         let Some(listener) = self.listener.take() else { return };
-        let mut strangers = self.live() - self.subscribers;
+        let (mut strangers, mut oldest) = (self.live() - self.subscribers, None);
         for _ in 0..ACCEPTS {
             match listener.accept() {
                 Ok(Some(accepted)) => {
                     self.stats.accepted += 1;
-                    while strangers >= STRANGERS && self.turn_away() {
+                    while strangers >= STRANGERS && self.turn_away(&mut oldest) {
                         strangers -= 1;
                     }
                     strangers += usize::from(self.take_in(accepted, now));
@@ -288,7 +288,7 @@ impl Streams {
                     break;
                 }
                 // The system has no descriptor left: one that is of no use makes room.
-                Err(_) if strangers > 0 && self.turn_away() => strangers -= 1,
+                Err(_) if strangers > 0 && self.turn_away(&mut oldest) => strangers -= 1,
                 Err(error) => {
                     tracing::warn!(%error, "taking a connection");
                     self.knock = Some(now + LATER);
@@ -321,20 +321,25 @@ impl Streams {
         true
     }
 
-    /// Drops the oldest connection that is not served, if there is one.
-    fn turn_away(&mut self) -> bool {
-        let strangers = self.lines.iter().enumerate().filter_map(|(number, slot)| {
-            let line = slot.as_ref().filter(|line| line.is_stranger())?;
-            Some((line.begun, number, line.feed.closed().is_some()))
-        });
-        let Some((_, number, is_counted)) = strangers.min() else { return false };
-        if let Some(line) = self.lines.get_mut(number).and_then(Option::take) {
-            self.stats.overruns += line.feed.overruns();
-        }
+    /// Drops the oldest connection that is not served, if there is one. They are found once for all that a turn drops.
+    fn turn_away(&mut self, oldest: &mut Option<Vec<usize>>) -> bool {
+        let Some(number) = oldest.get_or_insert_with(|| self.strangers()).pop() else { return false };
+        let Some(line) = self.lines.get_mut(number).and_then(Option::take) else { return false };
+        self.stats.overruns += line.feed.overruns();
         // Whoever is on its way out already was counted when it was sent away.
-        self.stats.refused += u64::from(!is_counted);
+        self.stats.refused += u64::from(line.feed.closed().is_none());
         self.free.push(number);
         self.sieving.forget(number);
         true
+    }
+
+    /// The connections that are not served, the oldest last.
+    fn strangers(&self) -> Vec<usize> {
+        let strangers = self.lines.iter().enumerate().filter_map(|(number, slot)| {
+            slot.as_ref().filter(|line| line.is_stranger()).map(|line| (line.begun, number))
+        });
+        let mut strangers: Vec<_> = strangers.collect();
+        strangers.sort_unstable_by(|one, other| other.cmp(one));
+        strangers.into_iter().map(|(_, number)| number).collect()
     }
 }

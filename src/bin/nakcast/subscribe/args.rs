@@ -63,7 +63,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "START", value_parser = start, default_value = "live", hide_default_value = true)]
     pub(super) from: Start,
     /// Remember in this file how far it has come, and go on there the next time; --from is for the first time. Saved at the
-    /// end, and once a second: after a kill -9 the messages of that second come again. tcp:// only.
+    /// end, and once a second: after a kill -9 the messages of that second come again. Of one publisher; to a group, of
+    /// the first that is heard.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["conflate", "as_arrived"])]
     pub(super) state: Option<PathBuf>,
     /// End after so many messages.
@@ -153,9 +154,6 @@ impl Args {
             )),
             Endpoint::Tcp(_) if self.tuning.is_of_datagrams() => Err(Failure::Usage(
                 "--busy-poll and --no-segmentation are for udp://: leave them out with tcp://",
-            )),
-            Endpoint::Udp(_) if self.state.is_some() => Err(Failure::Usage(
-                "--state is for tcp://, where a publisher can be asked for what was missed: subscribe to its tcp:// URI",
             )),
             _ => Ok(()),
         }

@@ -103,8 +103,6 @@ enum Next {
     GoOn,
     /// A source is down: its account is due, and perhaps it was the last.
     Close(SessionId),
-    /// The source is not the one that the state knows.
-    BeginAnew,
     Stop(Why),
 }
 
@@ -134,18 +132,8 @@ impl Work<'_> {
     /// Events one by one, until it is time to end.
     fn receive(&mut self, subscriber: &mut Subscriber) -> Result<Why, Failure> {
         while !self.interrupt.is_asked() {
-            let next = match self.step(subscriber) {
-                // A publisher that has not come as far as the state says.
-                Err(Failure::Library(Error::Refused { reason: Refusal::Broken, .. }))
-                    if self.state.as_ref().is_some_and(State::is_resuming) =>
-                {
-                    Next::BeginAnew
-                }
-                next => next?,
-            };
-            match next {
+            match self.step(subscriber).map_err(|failure| self.explained(failure))? {
                 Next::GoOn => {}
-                Next::BeginAnew => *subscriber = self.begin_anew()?,
                 Next::Close(session) => {
                     let sources = subscriber.sources();
                     self.ledger.close(session, &sources);
@@ -194,11 +182,14 @@ impl Work<'_> {
         }
     }
 
-    fn begin_anew(&mut self) -> Result<Subscriber, Failure> {
-        let Some(state) = &mut self.state else { return self.args.open(self.args.from) };
-        let news = state.begin_anew();
-        self.progress.say(format_args!("nakcast: {news}"));
-        self.args.open(state.start(self.args.from))
+    /// What a refusal is about, if that is the state: the publisher has not come so far.
+    fn explained(&self, failure: Failure) -> Failure {
+        match failure {
+            Failure::Library(Error::Refused { reason: Refusal::Broken, .. }) => {
+                self.state.as_ref().and_then(State::refused).unwrap_or(failure)
+            }
+            _ => failure,
+        }
     }
 
     /// Everything that came is handled; gives how long to wait before Ctrl-C and the timeout are looked at again.
@@ -226,10 +217,10 @@ impl Work<'_> {
 
     fn on_event(&mut self, event: Event<'_>) -> Result<Next, Failure> {
         self.moved = true;
-        if let (Event::SourceUp { session, .. }, Some(state)) = (&event, &mut self.state)
-            && state.is_of_another(*session)?
+        if let (Event::SourceUp { session, replaces, .. }, Some(state)) = (&event, &mut self.state)
+            && let Some(news) = state.on_up(*session, *replaces)
         {
-            return Ok(Next::BeginAnew);
+            self.progress.say(format_args!("nakcast: {news}"));
         }
         self.ledger.on_event(&event);
         self.output.write(&event)?;

@@ -34,8 +34,7 @@ struct Place {
 pub(crate) struct State {
     path: PathBuf,
     remembered: Option<Place>,
-    /// The start that comes in place of the remembered one, once that is of no use.
-    begins_anew: bool,
+    /// The session whose place is kept: the remembered one if it is heard, or the first, and whatever replaces it.
     followed: Option<SessionId>,
     saved: Option<Place>,
     saved_at: Duration,
@@ -48,57 +47,37 @@ impl State {
         let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let remembered = read(&path)?;
         create_beside(&path).map_err(|error| Failure::WriteState { path: path.clone(), error })?;
-        Ok(Self {
-            path,
-            remembered,
-            begins_anew: false,
-            followed: None,
-            saved: remembered,
-            saved_at: Duration::ZERO,
-        })
+        Ok(Self { path, remembered, followed: None, saved: remembered, saved_at: Duration::ZERO })
     }
 
     /// Where to begin; `otherwise` when nothing is remembered.
     pub(crate) fn start(&self, otherwise: Start) -> Start {
         match self.remembered {
-            Some(_) if self.begins_anew => Start::Earliest,
-            Some(place) => Start::At(place.next),
+            Some(Place { session, next }) => Start::Resume { session, offset: next },
             None => otherwise,
         }
     }
 
-    /// A source is up; whether what is remembered belongs to another, so that the subscriber must begin anew.
-    pub(crate) fn is_of_another(&mut self, session: SessionId) -> Result<bool, Failure> {
+    /// A source is up; what there is to say if it is another than the remembered one.
+    pub(crate) fn on_up(&mut self, session: SessionId, replaces: Option<SessionId>) -> Option<String> {
         let is_first = self.followed.is_none();
-        let Some(place) = self.remembered.filter(|_| is_first) else {
-            self.followed = Some(session);
-            return Ok(false);
-        };
-        if self.begins_anew && session == place.session {
-            let Place { session, next } = place;
-            return Err(Failure::StateAhead { path: self.path.clone(), session, next });
+        let is_remembered = self.remembered.is_some_and(|place| place.session == session);
+        if !is_first && !is_remembered && (replaces.is_none() || replaces != self.followed) {
+            return None;
         }
-        if self.begins_anew || session == place.session {
-            self.followed = Some(session);
-            return Ok(false);
-        }
-        Ok(true)
-    }
-
-    /// Whether the first source is still awaited at the remembered place.
-    pub(crate) const fn is_resuming(&self) -> bool {
-        self.remembered.is_some() && self.followed.is_none() && !self.begins_anew
-    }
-
-    /// From now on the remembered place is of no use. Gives what there is to say about it.
-    pub(crate) fn begin_anew(&mut self) -> String {
-        self.begins_anew = true;
-        let session = self.remembered.map_or_else(SessionId::default, |place| place.session);
-        format!(
-            "the publisher has begun a new session since {}, which knows session {session}, was written: what it \
+        self.followed = Some(session);
+        let Place { session: known, .. } = self.remembered.filter(|_| is_first && !is_remembered)?;
+        Some(format!(
+            "the publisher has begun a new session since {}, which knows session {known}, was written: what it \
              still holds comes from its start",
             self.path.display()
-        )
+        ))
+    }
+
+    /// The publisher has refused to go on at the remembered place, if that is what was asked for.
+    pub(crate) fn refused(&self) -> Option<Failure> {
+        let Place { session, next } = self.remembered.filter(|_| self.followed.is_none())?;
+        Some(Failure::StateAhead { path: self.path.clone(), session, next })
     }
 
     pub(crate) fn is_due(&self, now: Duration) -> bool {
@@ -235,24 +214,38 @@ mod tests {
     }
 
     #[test]
-    fn a_session_that_changed_begins_anew_and_one_that_did_not_goes_on() {
+    fn a_session_that_changed_is_told_and_one_that_did_not_goes_on() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state");
         let mut state = State::open(&path).unwrap();
         assert_eq!(state.start(Start::Live), Start::Live);
-        assert!(!state.is_of_another(SessionId(1)).unwrap() && !state.is_of_another(SessionId(2)).unwrap());
+        assert_eq!(state.on_up(SessionId(1), None), None);
+        assert!(state.refused().is_none());
         fs::write(&path, PLACE.to_text()).unwrap();
         let mut state = State::open(&path).unwrap();
-        assert_eq!(state.start(Start::Live), Start::At(Offset(7)));
-        assert!(state.is_resuming() && !state.is_of_another(PLACE.session).unwrap() && !state.is_resuming());
-        let mut state = State::open(&path).unwrap();
-        assert!(state.is_of_another(SessionId(2)).unwrap());
-        assert!(state.begin_anew().contains("session 00000000000000ab"));
-        assert_eq!(state.start(Start::Live), Start::Earliest);
-        assert!(!state.is_of_another(SessionId(2)).unwrap());
-        let mut state = State::open(&path).unwrap();
-        state.begin_anew();
-        let error = state.is_of_another(PLACE.session).unwrap_err().to_string();
+        assert_eq!(state.start(Start::Live), Start::Resume { session: PLACE.session, offset: Offset(7) });
+        let error = state.refused().unwrap().to_string();
         assert!(error.contains("offset 7 of session 00000000000000ab"), "{error}");
+        assert_eq!(state.on_up(PLACE.session, None), None);
+        assert!(state.refused().is_none());
+        let mut state = State::open(&path).unwrap();
+        assert!(state.on_up(SessionId(2), None).unwrap().contains("session 00000000000000ab"));
+    }
+
+    #[test]
+    fn of_several_publishers_the_remembered_one_is_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        fs::write(&path, PLACE.to_text()).unwrap();
+        let mut state = State::open(&path).unwrap();
+        let followed = |state: &mut State, session, replaces| {
+            state.on_up(SessionId(session), replaces);
+            state.followed.unwrap()
+        };
+        assert_eq!(followed(&mut state, 1, None), SessionId(1));
+        assert_eq!(followed(&mut state, 2, None), SessionId(1));
+        assert_eq!(followed(&mut state, 3, Some(SessionId(1))), SessionId(3));
+        assert_eq!(followed(&mut state, 0xab, None), PLACE.session);
+        assert_eq!(followed(&mut state, 4, Some(SessionId(3))), PLACE.session);
     }
 }

@@ -250,7 +250,7 @@ pub struct Status {
     pub kernel_drops: U64,
     /// How far it is behind, in microseconds; 0 when not known.
     pub lag_us: U32,
-    /// [`Status::LEAVING`], [`Status::OBSERVER`].
+    /// [`Status::LEAVING`], [`Status::OBSERVER`], [`Status::FETCHING`].
     pub flags: U16,
     /// Reserved.
     pub zero: U16,
@@ -261,9 +261,13 @@ impl Status {
     pub const LEAVING: u16 = 1;
     /// The receiver only looks on: never counted, never waited for.
     pub const OBSERVER: u16 = 2;
+    /// What the receiver lacks comes to it over a connection: only the history that the publisher keeps bounds how far
+    /// ahead others may be, and the window says nothing.
+    pub const FETCHING: u16 = 4;
 
     fn is_sound(&self) -> bool {
-        self.zero == U16::ZERO && self.flags.get() & !(Self::LEAVING | Self::OBSERVER) == 0
+        let known = Self::LEAVING | Self::OBSERVER | Self::FETCHING;
+        self.zero == U16::ZERO && self.flags.get() & !known == 0
     }
 
     /// Who speaks.

@@ -38,7 +38,7 @@
 //! | 10 CLOSE | 0 | `reason u16, 0 × 6` |
 //!
 //! Heartbeat flags: POLL 1 (answer with a STATUS), BLOCK 2 (the publisher waits for its slowest receiver). Status
-//! flags: LEAVING 1, OBSERVER 2. Reasons of a GONE:
+//! flags: LEAVING 1, OBSERVER 2, FETCHING 4. Reasons of a GONE:
 //! OVERRUN 1, EXPIRED 2, NOT_DURABLE 3, DAMAGED 4, EVICTED 5. Reserved zeros must be zero.
 //!
 //! # A connection

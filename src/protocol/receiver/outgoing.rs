@@ -105,8 +105,9 @@ impl Receiver {
     fn next_status(&mut self, now: Time) -> Option<SocketAddr> {
         let is_due = |source: &&mut Source| source.report.due().is_some_and(|due| due <= now);
         let window = u32::try_from(self.window()).unwrap_or(u32::MAX);
-        let flags = U16::new(self.status_flags());
+        let flags = self.status_flags();
         let source = self.sources.iter_mut().find(is_due)?;
+        let fetching = if source.history.is_open() { Status::FETCHING } else { 0 };
         let every = (source.down.is_none() && !self.leaving).then_some(source.group.status_every);
         let time = source.report.on_sent(every, now, &mut self.jitter);
         let status = Status {
@@ -120,7 +121,7 @@ impl Receiver {
             naks: U64::new(source.stats.naks),
             kernel_drops: U64::new(self.kernel_drops),
             lag_us: U32::ZERO,
-            flags,
+            flags: U16::new(flags | fetching),
             zero: U16::ZERO,
         };
         let head = head(source, self.settings.stream, source.next);

@@ -50,6 +50,8 @@ pub(super) struct Receiver {
     crying: Option<(Time, Time)>,
     /// It has cried for too long: what it asks for is refused until it is near the head again.
     pub(super) cut_off: bool,
+    /// What it lacks comes to it over a connection.
+    fetches: bool,
     /// It has a connection now.
     attached: bool,
     /// What was handed to its connection, in charge since the session began.
@@ -86,6 +88,7 @@ impl Receiver {
             alone: 0,
             crying: None,
             cut_off: false,
+            fetches: false,
             attached: false,
             taken: 0,
             cast_off: false,
@@ -94,7 +97,7 @@ impl Receiver {
 
     /// What the receiver grants, as long as it is counted.
     pub(super) fn counted_grant(&self) -> Option<Grant> {
-        let grant = Grant { hears_datagrams: !self.row.stream, charge: self.grant };
+        let grant = Grant { hears_datagrams: !self.row.stream && !self.fetches, charge: self.grant };
         (self.row.live && !self.row.evicted).then_some(grant)
     }
 
@@ -129,12 +132,7 @@ impl Receiver {
         let taken = taken.min(ring.charge_sent());
         let moved = taken > self.taken;
         self.taken = taken;
-        self.row.window = ring.window();
-        self.grant = taken.saturating_add(self.row.window);
-        self.look_behind(ring);
-        if self.behind <= self.row.window / 2 {
-            (self.row.evicted, self.cut_off) = (false, false);
-        }
+        self.set_window((taken, ring.window()), ring);
         moved
     }
 
@@ -167,8 +165,21 @@ impl Receiver {
     pub(super) fn take_window(&mut self, window: u64, ring: &Ring) {
         let taken = ring.charge_at(self.row.next).unwrap_or(0);
         let least = if window > 0 { charge(ring.datagram()) } else { 0 };
-        self.row.window = window.min(ring.capacity() as u64).max(least);
-        self.grant = taken.saturating_add(self.row.window);
+        self.fetches = false;
+        self.set_window((taken, window.min(ring.capacity() as u64).max(least)), ring);
+    }
+
+    /// The same for one that fetches what it lacks over a connection: only the ring holds others back for it, as for one
+    /// that is behind a connection altogether.
+    pub(super) fn take_ring(&mut self, ring: &Ring) {
+        let taken = ring.charge_held(self.row.next.max(ring.oldest()));
+        self.fetches = true;
+        self.set_window((taken.unwrap_or_else(|| ring.charge_sent()), ring.window()), ring);
+    }
+
+    fn set_window(&mut self, (taken, window): (u64, u64), ring: &Ring) {
+        self.row.window = window;
+        self.grant = taken.saturating_add(window);
         self.behind = ring.charge_sent().saturating_sub(taken);
         if window > 0 && self.behind <= self.row.window / 2 {
             (self.row.evicted, self.cut_off) = (false, false);

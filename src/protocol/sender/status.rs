@@ -102,7 +102,11 @@ impl Sender {
                 entry.held_mark = held_for;
             }
             entry.row.next = next;
-            entry.take_window(u64::from(status.window.get()), ring);
+            if status.has(Status::FETCHING) {
+                entry.take_ring(ring);
+            } else {
+                entry.take_window(u64::from(status.window.get()), ring);
+            }
         }
         let (is, rtt, slow) = (entry.counted_grant(), entry.row.rtt, entry.turns_slow());
         self.flow.on_grant(now, was, is, &self.receivers);

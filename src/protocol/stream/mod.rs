@@ -279,6 +279,13 @@ impl Feed {
         if self.settings.waits { ring.charge_held(self.confirmed.max(ring.oldest())) } else { self.taken }
     }
 
+    /// How far it is behind what was sent, in charge.
+    #[must_use]
+    pub fn lag(&self, ring: &Ring) -> u64 {
+        let charge = self.taken.or_else(|| ring.charge_held(self.cursor.max(ring.oldest())));
+        charge.map_or(u64::MAX, |charge| ring.charge_sent().saturating_sub(charge))
+    }
+
     /// How many times the ring has overrun the cursor.
     #[must_use]
     pub const fn overruns(&self) -> u64 {

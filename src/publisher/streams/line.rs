@@ -32,6 +32,8 @@ use crate::wire::Datagram;
 const CLOSE_WITHIN: Duration = Duration::from_secs(10);
 /// How long a peer that has been told everything has to close its end.
 const PART_WITHIN: Duration = Duration::from_secs(1);
+/// A subscriber that is no further behind has come to the present, in charge.
+const NEAR: u64 = 1 << 20;
 /// The most batches in one write.
 const BATCHES: usize = 256;
 
@@ -87,6 +89,8 @@ pub(super) struct Line {
     /// There may be something to read.
     pub(super) is_readable: bool,
     is_dead: bool,
+    /// It began in the past, and has not come to the present yet.
+    is_late: bool,
     /// The position that the sender was told last.
     told: Option<Offset>,
     /// Since when it is being closed.
@@ -107,6 +111,7 @@ impl Line {
             is_blocked: false,
             is_readable: true,
             is_dead: false,
+            is_late: true,
             told: None,
             closing: None,
             shut: None,
@@ -145,6 +150,14 @@ impl Line {
     /// Whether nothing more will come of it.
     pub(super) const fn is_dead(&self) -> bool {
         self.is_dead
+    }
+
+    /// Whether what it is to be written lies in the past, where it began.
+    pub(super) fn is_late(&mut self, ring: &Ring) -> bool {
+        if self.is_late && self.feed.is_greeted() {
+            self.is_late = self.feed.lag(ring) > NEAR;
+        }
+        self.is_late && self.feed.is_greeted()
     }
 
     /// Writes what there is to write.

@@ -1,6 +1,7 @@
 //! The connections of a publisher: each a cursor in the ring, all on one poll.
 
 mod carrier;
+mod history;
 mod line;
 mod sieving;
 mod tail;
@@ -18,6 +19,8 @@ use crate::offset::Offset;
 use crate::protocol::Feed;
 use crate::protocol::FeedSettings;
 use crate::protocol::Sender;
+use crate::publisher::streams::history::History;
+use crate::publisher::streams::history::PIECE;
 use crate::publisher::streams::line::Ending;
 use crate::publisher::streams::line::Line;
 use crate::publisher::streams::line::Source;
@@ -78,6 +81,7 @@ pub(super) struct Streams {
     subscribers: usize,
     /// Everything before it was written to every connection that takes it.
     pumped: Offset,
+    history: History,
     /// When some connection may take more, whatever was published meanwhile.
     write_at: Option<Time>,
     look_at: Time,
@@ -104,6 +108,7 @@ impl Streams {
             is_finishing: false,
             subscribers: 0,
             pumped: Offset::ZERO,
+            history: History::default(),
             write_at: None,
             look_at: Time::ZERO,
             evicted: 0,
@@ -158,7 +163,8 @@ impl Streams {
         true
     }
 
-    /// Writes to every connection what it takes, at most `budget` bytes to each; when there is more to write.
+    /// Writes to every connection what it takes, at most `budget` bytes to each; when there is more to write. Those that are
+    /// late take turns.
     pub(super) fn pump(&mut self, (now, by): (Time, By), ring: &Ring, budget: usize) -> Option<Time> {
         let sent = ring.sent();
         if sent == self.pumped && self.write_at.is_none_or(|at| now < at) {
@@ -169,14 +175,23 @@ impl Streams {
         let (tail, stats) = (&mut self.tail, &mut self.stats);
         let mut source = Source { now, by, ring, tail, subscribers, budget, stats };
         let mut again = self.sieving.walk(&mut source, &mut self.lines).again(now);
+        self.history.begin();
         for (number, slot) in self.lines.iter_mut().enumerate() {
             let Some(line) = slot else { continue };
-            self.sieving.lead(number, line);
-            let written = line.write(&mut source);
-            self.sieving.lead(number, line);
+            if line.is_late(ring) {
+                self.history.count(number);
+                continue;
+            }
+            let written = self.sieving.write(number, line, &mut source);
             again = again.into_iter().chain(written.again(now)).min();
         }
-        self.write_at = again;
+        if let Some(number) = self.history.turn(now, ring.bytes_sent())
+            && let Some(Some(line)) = self.lines.get_mut(number)
+        {
+            source.budget = PIECE.min(budget);
+            self.sieving.write(number, line, &mut source);
+        }
+        self.write_at = again.into_iter().chain(self.history.next_turn()).min();
         self.write_at
     }
 

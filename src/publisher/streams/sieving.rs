@@ -73,8 +73,16 @@ impl Sieving {
         batch.bytes.len()
     }
 
+    /// Writes to a line, with what the walk has found and has not.
+    pub(super) fn write(&mut self, number: usize, line: &mut Line, source: &mut Source<'_>) -> Written {
+        self.lead(number, line);
+        let written = line.write(source);
+        self.lead(number, line);
+        written
+    }
+
     /// Tells a line how far the walk has come.
-    pub(super) fn lead(&mut self, number: usize, line: &mut Line) {
+    fn lead(&mut self, number: usize, line: &mut Line) {
         if line.feed.follow(self.sieve.walked()) {
             self.sieve.join(number as u32);
         }

@@ -186,7 +186,7 @@ fn a_batch_of_nothing_is_none() {
 /// 68 is where the flags are in the body, and 70 what is kept for later.
 #[test]
 fn a_status_says_nothing_that_is_not_known_yet() {
-    for (at, value) in [(68, 4), (69, 1), (70, 1), (71, 1)] {
+    for (at, value) in [(68, 8), (69, 1), (70, 1), (71, 1)] {
         let mut bytes = hex(STATUS);
         bytes[32 + at] = value;
         twin::reseal(&mut bytes, true);

@@ -48,7 +48,7 @@ pub(super) fn sound(bytes: &[u8]) -> bool {
         0x11 => count > 0 && base.checked_add(count).is_some() && sound_frames(body, count),
         0x12 | 0x13 => fixed(24) && number(body, 20, 2) <= 3 && number(body, 22, 2) == 0,
         0x14 => sound_ranges(body, count),
-        0x15 => fixed(72) && number(body, 68, 2) <= 3 && number(body, 70, 2) == 0,
+        0x15 => fixed(72) && number(body, 68, 2) <= 7 && number(body, 70, 2) == 0,
         0x16 => fixed(24),
         0x17 => sound_gone(body, count),
         0x18 => sound_ranges(body, count) && number(body, 12, 4) == 0,

@@ -16,6 +16,7 @@ use nakcast::Event;
 use nakcast::LostReason;
 use nakcast::Policy;
 use nakcast::Publisher;
+use nakcast::Start;
 use nakcast::PublisherBuilder;
 use nakcast::Subscriber;
 use nakcast::SubscriberBuilder;
@@ -40,13 +41,15 @@ fn main() -> ExitCode {
 
 /// The same over a connection.
 const TCP: &str = "nakcast-tcp";
+/// To a group, from a publisher that also serves those who come late; a subscriber begins with the oldest message.
+const LATE: &str = "nakcast-late";
 
 struct Nakcast;
 
 impl System for Nakcast {
     type Publisher = Sending;
     type Subscriber = Receiving;
-    const NAMES: &'static [&'static str] = &["nakcast", TCP];
+    const NAMES: &'static [&'static str] = &["nakcast", TCP, LATE];
 
     fn publisher(options: &Options) -> Result<Sending> {
         let builder = Publisher::builder();
@@ -55,6 +58,9 @@ impl System for Nakcast {
         } else {
             builder.udp(&uri(options)).datagram(options.datagram)
         };
+        if options.system == LATE {
+            builder = builder.tcp(&format!("tcp://{}:{}", options.local, options.port));
+        }
         builder = builder.policy(match options.policy {
             harness::Policy::Block => Policy::BLOCK,
             harness::Policy::Drop => Policy::DROP,
@@ -74,6 +80,7 @@ impl System for Nakcast {
         } else {
             Subscriber::builder().udp(&uri(options))
         };
+        let builder = if options.system == LATE { builder.from(Start::Earliest) } else { builder };
         let subscriber = how_to_receive(builder, options).open()?;
         let is_sub = options.role == Role::Sub;
         let takes_many = is_sub && !options.is_paced();

@@ -61,6 +61,31 @@ fn nobody_is_promised_more_than_the_ring_keeps() {
     assert_eq!(rig.sender.limit(), Some(rig.ring.capacity() as u64));
 }
 
+/// What one lacks that fetches it lies in the ring, and nowhere else.
+#[test]
+fn who_fetches_is_waited_for_by_the_ring_alone() {
+    let fetches = |next| Says { flags: Status::FETCHING, ..at(next) };
+    let mut rig = Rig::new(settings(block_policy()));
+    rig.publish(20);
+    rig.join(1, at(20));
+    rig.join(2, fetches(2));
+    assert!(rig.ring.window() > W);
+    assert_eq!(rig.sender.limit(), Some(20 * CHARGE + W));
+    rig.status(1, Says { flags: Status::LEAVING, ..at(20) });
+    assert_eq!(rig.sender.limit(), Some(2 * CHARGE + rig.ring.window()));
+    rig.status(2, at(20));
+    assert_eq!(rig.sender.limit(), Some(20 * CHARGE + W));
+}
+
+#[test]
+fn who_fetches_sets_no_pace_for_those_who_hear() {
+    let mut rig = Rig::new(settings(drop_policy()));
+    rig.publish(20);
+    rig.join(1, at(20));
+    rig.join(2, Says { flags: Status::FETCHING, ..at(10) });
+    assert_eq!(rig.sender.limit(), Some(20 * CHARGE + W));
+}
+
 #[test]
 fn a_window_that_is_not_closed_takes_a_datagram() {
     let mut rig = Rig::new(settings(block_policy()));

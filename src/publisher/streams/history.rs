@@ -7,6 +7,8 @@ use crate::time::Time;
 
 /// So much is written to one of them at a time.
 pub(super) const PIECE: usize = 64 << 10;
+/// What was not written when it was time may be written later, up to so many bytes.
+const SAVED: u64 = 4 * PIECE as u64;
 /// Bytes of history to each of them for every byte that is published: twice as fast as the present goes on.
 const TIMES: u64 = 2;
 /// Bytes of history a second to each of them that it gets however little is published.
@@ -59,17 +61,15 @@ impl History {
         }
         let is_idle = now.since(self.moved_at) >= IDLE;
         let allowed = allowance(self.count, now.since(at), (!is_idle).then_some(published - before));
-        self.credit = (self.credit + allowed).min(PIECE as u64);
-        if self.credit < PIECE as u64 {
-            return None;
-        }
-        (self.credit, self.last) = (0, number);
+        self.credit = (self.credit + allowed).min(SAVED);
+        self.credit = self.credit.checked_sub(PIECE as u64)?;
+        self.last = number;
         Some(number)
     }
 
     /// When it is the next one's turn.
     pub(super) fn next_turn(&self) -> Option<Time> {
-        let left = PIECE as u64 - self.credit;
+        let left = (PIECE as u64).saturating_sub(self.credit);
         let rate = (LEAST * self.count).min(MOST);
         let wait = Duration::from_nanos((left * 1_000_000_000).checked_div(rate)?);
         Some(self.seen.0 + wait)
@@ -88,37 +88,38 @@ fn allowance(count: u64, time: Duration, published: Option<u64>) -> u64 {
 mod tests {
     use super::*;
 
-    const MS: Duration = Duration::from_millis(1);
+    const TICK: Duration = Duration::from_micros(100);
+    const TICKS: u64 = 10_000;
 
-    /// Who had a turn in so many milliseconds, in each of which so many bytes were published.
-    fn turns(late: &[usize], ms: u64, published: u64) -> Vec<usize> {
+    /// Who had a turn in a second, in each tick of which so many bytes were published.
+    fn turns(late: &[usize], published: u64) -> Vec<usize> {
         let mut history = History::default();
         let turn = |tick: u64| {
             history.begin();
             late.iter().for_each(|number| history.count(*number));
-            history.turn(Time::ZERO + MS * (tick + 1) as u32, published * tick)
+            history.turn(Time::ZERO + TICK * (tick + 1) as u32, published * tick)
         };
-        (0..ms).filter_map(turn).collect()
+        (0..TICKS).filter_map(turn).collect()
     }
 
-    fn bytes(late: &[usize], ms: u64, published: u64) -> u64 {
-        (turns(late, ms, published).len() * PIECE) as u64
+    fn bytes(late: &[usize], published: u64) -> u64 {
+        (turns(late, published).len() * PIECE) as u64
     }
 
     #[test]
     fn they_take_turns() {
-        assert_eq!(turns(&[2, 5, 9], 20, 1_000)[..6], [2, 5, 9, 2, 5, 9]);
-        assert!(turns(&[], 20, 1_000).is_empty());
+        assert_eq!(turns(&[2, 5, 9], 1_000)[..6], [2, 5, 9, 2, 5, 9]);
+        assert!(turns(&[], 1_000).is_empty());
     }
 
     #[test]
     fn each_gets_twice_what_is_published_or_a_least_and_all_together_no_more_than_a_most() {
         let near =
             |bytes: u64, wanted: u64| assert!(bytes.abs_diff(wanted) < wanted / 10, "{bytes}: {wanted}");
-        near(bytes(&[0], 1_000, 1), LEAST);
-        near(bytes(&[0, 1, 2], 1_000, 1), 3 * LEAST);
-        near(bytes(&[0], 1_000, 32_000), TIMES * 32_000_000);
-        assert!(bytes(&[0; 1_000], 1_000, 1_000) <= MOST);
+        near(bytes(&[0], 1), LEAST);
+        near(bytes(&[0, 1, 2], 1), 3 * LEAST);
+        near(bytes(&[0], 3_200), TIMES * 32_000_000);
+        assert!(bytes(&[0; 1_000], 1_000) <= MOST);
     }
 
     #[test]
@@ -127,10 +128,10 @@ mod tests {
         for tick in 0..100 {
             history.begin();
             history.count(0);
-            let now = Time::ZERO + MS * tick;
+            let now = Time::ZERO + 10 * TICK * tick;
             let is_turn = history.turn(now, 1_000).is_some();
             assert!(is_turn || tick < 12, "{tick}");
-            assert!(history.next_turn().is_some_and(|at| at <= now + 2 * MS));
+            assert!(history.next_turn().is_some_and(|at| at <= now + 20 * TICK));
         }
     }
 }

@@ -22,14 +22,18 @@ pub(crate) enum Ending {
     /// A promise does not hold in a simulated world.
     Broken,
     Interrupted,
+    /// The doctor has warnings.
+    Warned,
+    /// The doctor has found what cannot work.
+    Ailing,
 }
 
 impl Ending {
     pub(crate) fn code(self) -> ExitCode {
         ExitCode::from(match self {
             Self::Well => 0,
-            Self::Failed => 1,
-            Self::Misused => 2,
+            Self::Failed | Self::Warned => 1,
+            Self::Misused | Self::Ailing => 2,
             Self::Lost => 3,
             Self::Unbalanced | Self::Broken => 4,
             Self::Interrupted => 130,

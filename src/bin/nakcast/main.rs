@@ -1,7 +1,8 @@
-//! The `nakcast` command: see it work (`demo`), send (`pub`), receive (`sub`), try it out in virtual time (`sim`).
+//! The `nakcast` command: see it work (`demo`), send (`pub`), receive (`sub`), try it out in virtual time (`sim`), mend it (`doctor`).
 
 mod clock;
 mod demo;
+mod doctor;
 mod ending;
 mod interrupt;
 mod progress;
@@ -74,6 +75,8 @@ enum Command {
     /// Receive messages and write them to standard output.
     #[command(name = "sub")]
     Subscribe(subscribe::Args),
+    /// See what would go wrong on this machine, or on a stream, and how to mend it.
+    Doctor(doctor::Args),
     /// See it all work in one process: loss, repair, and the account of every message.
     Demo(demo::Args),
     /// See in virtual time what a feed would do, or whether every promise holds whatever the network does.
@@ -88,6 +91,7 @@ fn main() -> ExitCode {
     let ending = match &cli.command {
         Command::Publish(args) => publish::run(args, quiet),
         Command::Subscribe(args) => subscribe::run(args, quiet),
+        Command::Doctor(args) => doctor::run(args),
         Command::Demo(args) => demo::run(args, quiet),
         Command::Simulate(args) => simulate::run(args, quiet),
     };

@@ -8,11 +8,12 @@ use crate::run;
 use crate::uri;
 
 fn findings(ended: &Ended) -> Vec<Value> {
-    let report: Value = serde_json::from_str(&ended.text()).unwrap();
-    let severity = report["severity"].as_str().unwrap();
-    let wanted = ["fine", "unchecked", "warning", "error"].iter().position(|word| *word == severity).unwrap();
+    let report: Value = serde_json::from_str(&ended.text()).expect("JSON");
+    let severity = report["severity"].as_str().expect("a severity");
+    let wanted = ["fine", "unchecked", "warning", "error"].iter().position(|word| *word == severity);
+    let wanted = wanted.expect("a known severity");
     assert_eq!(ended.code, Some([0, 0, 1, 2][wanted]), "{severity}");
-    report["findings"].as_array().unwrap().clone()
+    report["findings"].as_array().expect("findings").clone()
 }
 
 fn named<'a>(findings: &'a [Value], name: &str) -> &'a Value {

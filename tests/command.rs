@@ -5,6 +5,8 @@
 mod doctor;
 #[path = "command/process.rs"]
 mod process;
+#[path = "command/record.rs"]
+mod record;
 #[path = "command/simulate.rs"]
 mod simulate;
 #[path = "command/stream.rs"]

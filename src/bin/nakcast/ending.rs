@@ -82,6 +82,16 @@ pub(crate) enum Failure {
         "cannot keep the state in {}: {error}; its folder must exist and be yours to write to", .path.display()
     )]
     WriteState { path: PathBuf, error: io::Error },
+    #[error("cannot create {}: {error}; name a file that does not exist, in a folder of yours", .path.display())]
+    CreateCapture { path: PathBuf, error: io::Error },
+    #[error("cannot write to {}: {error}; what stands there up to now is whole", .path.display())]
+    WriteCapture { path: PathBuf, error: io::Error },
+    #[error("{} is no capture: name a file in pcap or pcapng format", .path.display())]
+    NoCapture { path: PathBuf },
+    #[error("{} is cut off inside what begins at byte {at}: what came before was published", .path.display())]
+    TornCapture { path: PathBuf, at: u64 },
+    #[error("{} breaks the format at byte {at}: what came before was published", .path.display())]
+    BrokenCapture { path: PathBuf, at: u64 },
     #[error("cannot write to standard output: {0}")]
     Write(io::Error),
     #[error(

@@ -11,6 +11,13 @@ mod tshark;
 #[path = "dissector/twin.rs"]
 mod twin;
 
+#[cfg(feature = "cli")]
+use std::io::Write;
+#[cfg(feature = "cli")]
+use std::process::Command;
+#[cfg(feature = "cli")]
+use std::process::Stdio;
+
 use nakcast::sim::Node;
 use nakcast::sim::Options;
 use nakcast::sim::What;
@@ -190,4 +197,31 @@ fn every_filter_of_the_manual_is_one() {
     for filter in filters.iter().filter_map(|line| line.split_once("` |")) {
         assert!(tshark.count(&file, filter.0) > 0, "{} finds nothing", filter.0);
     }
+}
+
+/// Real processes, real fragments and topics, and the file that `record` wrote of them.
+#[test]
+#[cfg(feature = "cli")]
+fn a_recording_is_read_without_a_malformed_packet() {
+    let Some(tshark) = Tshark::find() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("recording.pcap");
+    let uri = format!("udp://239.192.42.1:42001?interface=lo&stream={}", std::process::id());
+    let command = || Command::new(env!("CARGO_BIN_EXE_nakcast"));
+    let mut recorder = command().args(["record", &uri]).arg(&file).stderr(Stdio::null()).spawn().unwrap();
+    let mut publisher = command();
+    publisher.args(["pub", &uri, "--chunk", "3000", "--topic", "t", "--wait", "1", "--timestamps"]);
+    publisher.stdin(Stdio::piped()).stderr(Stdio::null());
+    let mut publisher = publisher.spawn().unwrap();
+    publisher.stdin.take().unwrap().write_all(&[7; 30_000]).unwrap();
+    assert!(publisher.wait().unwrap().success() && recorder.wait().unwrap().success());
+    assert_eq!(tshark.count(&file, WRONG), 0);
+    let offsets = tshark.fields(&file, "nakcast.kind == DATA", "nakcast.message.offset");
+    assert!(offsets.concat().into_iter().eq((0..30).map(|offset| offset.to_string())));
+    assert_eq!(
+        tshark.count(&file, "nakcast.message.first == 1 && nakcast.topic == \"t\" && nakcast.sent"),
+        10
+    );
+    assert_eq!(tshark.count(&file, "nakcast.kind == END && nakcast.base == 30"), 1);
+    assert_eq!(tshark.count(&file, "nakcast.gap || nakcast.duplicate"), 0);
 }

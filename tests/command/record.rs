@@ -217,14 +217,14 @@ fn a_capture_of_a_lossy_network_is_put_in_order() {
 }
 
 fn foreign(file: &Path, packets: &[(u64, &str, &[u8])]) {
-    let mut pcap = Pcap::new(Vec::new()).unwrap();
+    let mut pcap = Pcap::new(Vec::new()).expect("memory");
     for (at, to, bytes) in packets {
         let from = SocketAddr::from(([10, 0, 0, 1], 9));
-        let packet = Some(Packet { from, to: to.parse().unwrap(), bytes });
+        let packet = Some(Packet { from, to: to.parse().expect("an address"), bytes });
         pcap.record(&Record { at: Time(*at), node: Node::World, what: What::Sends, number: 0, packet })
-            .unwrap();
+            .expect("memory");
     }
-    fs::write(file, pcap.finish().unwrap()).unwrap();
+    fs::write(file, pcap.finish().expect("memory")).expect("a folder to write to");
 }
 
 #[test]

@@ -41,7 +41,7 @@ It ends when every publisher that was heard has ended, unless --follow says othe
 
 Examples:
   nakcast record 'udp://239.192.0.1:4000?interface=eth0' monday.pcap
-  An hour of it, 10 GB at most:
+  An hour of it, or 10 GB:
     nakcast record 'udp://239.192.0.1:4000?interface=eth0' hour.pcap --follow --duration 3600 --size 10G
   Everything that a publisher still holds, and what comes, over TCP:
     nakcast record tcp://127.0.0.1:7001 all.pcap --from earliest";
@@ -73,7 +73,7 @@ pub(crate) struct Args {
     /// End after so long.
     #[arg(long, value_name = "SECONDS", value_parser = units::seconds)]
     duration: Option<Duration>,
-    /// End before the file is larger than this, such as 10G.
+    /// End once the file has so many bytes, such as 10G.
     #[arg(long, value_name = "BYTES", value_parser = units::bytes)]
     size: Option<usize>,
     /// End when nothing came for so long.

@@ -1,8 +1,12 @@
 //! The `nakcast` command, as its users run it: real processes, real multicast on the loopback interface.
 #![cfg(all(feature = "cli", unix))]
 
+#[path = "command/doctor.rs"]
+mod doctor;
 #[path = "command/process.rs"]
 mod process;
+#[path = "command/record.rs"]
+mod record;
 #[path = "command/simulate.rs"]
 mod simulate;
 #[path = "command/stream.rs"]

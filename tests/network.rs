@@ -21,6 +21,7 @@ mod network {
     mod relay;
 
     mod addresses;
+    mod doctor;
     mod flood;
     mod hosts;
     mod impostor;

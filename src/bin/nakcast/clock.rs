@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 use std::time::Instant;
+use std::time::SystemTime;
 
 /// The longest time between two looks at Ctrl-C and at what subscribers report.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
@@ -29,5 +30,26 @@ impl Clock {
             std::thread::park_timeout(left);
         }
         self.now() >= until
+    }
+}
+
+/// The time of day, which does not jump while the command runs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WallClock {
+    /// Since the Unix epoch, when it was started.
+    start: Duration,
+    clock: Clock,
+}
+
+impl WallClock {
+    #[expect(clippy::disallowed_methods, reason = "this is the command's one clock")]
+    pub(crate) fn start() -> Self {
+        let start = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Self { start, clock: Clock::start() }
+    }
+
+    /// Nanoseconds since the Unix epoch.
+    pub(crate) fn now(&self) -> u64 {
+        u64::try_from((self.start + self.clock.now()).as_nanos()).unwrap_or(u64::MAX)
     }
 }

@@ -22,14 +22,18 @@ pub(crate) enum Ending {
     /// A promise does not hold in a simulated world.
     Broken,
     Interrupted,
+    /// The doctor has warnings.
+    Warned,
+    /// The doctor has found what cannot work.
+    Ailing,
 }
 
 impl Ending {
     pub(crate) fn code(self) -> ExitCode {
         ExitCode::from(match self {
             Self::Well => 0,
-            Self::Failed => 1,
-            Self::Misused => 2,
+            Self::Failed | Self::Warned => 1,
+            Self::Misused | Self::Ailing => 2,
             Self::Lost => 3,
             Self::Unbalanced | Self::Broken => 4,
             Self::Interrupted => 130,
@@ -78,6 +82,16 @@ pub(crate) enum Failure {
         "cannot keep the state in {}: {error}; its folder must exist and be yours to write to", .path.display()
     )]
     WriteState { path: PathBuf, error: io::Error },
+    #[error("cannot create {}: {error}; name a file that does not exist, in a folder of yours", .path.display())]
+    CreateCapture { path: PathBuf, error: io::Error },
+    #[error("cannot write to {}: {error}; what stands there up to now is whole", .path.display())]
+    WriteCapture { path: PathBuf, error: io::Error },
+    #[error("{} is no capture: name a file in pcap or pcapng format", .path.display())]
+    NoCapture { path: PathBuf },
+    #[error("{} is cut off inside what begins at byte {at}: what came before was published", .path.display())]
+    TornCapture { path: PathBuf, at: u64 },
+    #[error("{} breaks the format at byte {at}: what came before was published", .path.display())]
+    BrokenCapture { path: PathBuf, at: u64 },
     #[error("cannot write to standard output: {0}")]
     Write(io::Error),
     #[error(

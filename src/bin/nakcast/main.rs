@@ -1,11 +1,15 @@
-//! The `nakcast` command: see it work (`demo`), send (`pub`), receive (`sub`), try it out in virtual time (`sim`).
+//! The `nakcast` command: see it work (`demo`), send (`pub`), receive (`sub`), try it out in virtual time (`sim`), mend it (`doctor`).
 
+mod capture;
 mod clock;
 mod demo;
+mod doctor;
 mod ending;
 mod interrupt;
 mod progress;
 mod publish;
+mod record;
+mod replay;
 mod say;
 mod simulate;
 mod subscribe;
@@ -42,7 +46,7 @@ Exit codes:
   0    all went well
   1    it did not, and one line says why
   2    the command line makes no sense
-  3    messages were lost (sub --fail-on-loss)
+  3    messages were lost (sub, record, replay --fail-on-loss)
   4    a promise does not hold, such as published = delivered + lost: a bug
   130  interrupted by Ctrl-C, SIGTERM or SIGHUP; a second one does not wait for anything";
 
@@ -74,6 +78,12 @@ enum Command {
     /// Receive messages and write them to standard output.
     #[command(name = "sub")]
     Subscribe(subscribe::Args),
+    /// Record messages with their times, as a capture file (pcap).
+    Record(record::Args),
+    /// Publish a recording, or any capture, again.
+    Replay(replay::Args),
+    /// See what would go wrong on this machine, or on a stream, and how to mend it.
+    Doctor(doctor::Args),
     /// See it all work in one process: loss, repair, and the account of every message.
     Demo(demo::Args),
     /// See in virtual time what a feed would do, or whether every promise holds whatever the network does.
@@ -88,6 +98,9 @@ fn main() -> ExitCode {
     let ending = match &cli.command {
         Command::Publish(args) => publish::run(args, quiet),
         Command::Subscribe(args) => subscribe::run(args, quiet),
+        Command::Record(args) => record::run(args),
+        Command::Replay(args) => replay::run(args, quiet),
+        Command::Doctor(args) => doctor::run(args),
         Command::Demo(args) => demo::run(args, quiet),
         Command::Simulate(args) => simulate::run(args, quiet),
     };

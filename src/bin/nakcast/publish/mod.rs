@@ -1,9 +1,9 @@
 //! `nakcast pub`: standard input or a file, cut into messages.
 
 mod feed;
-mod finish;
+pub(crate) mod finish;
 mod pacer;
-mod roster;
+pub(crate) mod roster;
 mod splitter;
 
 use std::path::PathBuf;
@@ -60,13 +60,24 @@ fn after_help() -> String {
 
 /// What to do for slow subscribers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum PolicyName {
+pub(crate) enum PolicyName {
     /// The fastest sets the pace; the others lose what they cannot take, and are told what.
     Drop,
     /// The slowest sets the pace; who does not move for --patience is evicted, by name.
     Block,
     /// As drop, but a subscriber over TCP that is left behind is disconnected, and told why.
     Disconnect,
+}
+
+impl PolicyName {
+    /// The policy with its usual patience.
+    pub(crate) const fn usual(self) -> Policy {
+        match self {
+            Self::Drop => Policy::DROP,
+            Self::Block => Policy::BLOCK,
+            Self::Disconnect => Policy::DISCONNECT,
+        }
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -191,7 +202,7 @@ impl Args {
     }
 }
 
-fn topic(text: &str) -> Result<String, String> {
+pub(crate) fn topic(text: &str) -> Result<String, String> {
     if text.len() > TOPIC_BYTES {
         return Err(format!("a topic of {} bytes is more than {TOPIC_BYTES}: shorten it", text.len()));
     }
@@ -218,7 +229,7 @@ pub(crate) fn run(args: &Args, quiet: bool) -> Result<Ending, Failure> {
     if let Some(address) = publisher.stream_address() {
         say(format_args!("listening at tcp://{address}"));
     }
-    wait_for_subscribers(args, &mut publisher, &interrupt)?;
+    wait_for_subscribers((args.wait, args.wait_timeout), &mut publisher, &interrupt)?;
     let clock = Clock::start();
     let mut work = Work {
         topic: args.topic.as_bytes(),
@@ -247,18 +258,19 @@ pub(crate) fn run(args: &Args, quiet: bool) -> Result<Ending, Failure> {
     })
 }
 
-fn wait_for_subscribers(
-    args: &Args,
+/// Until so many subscribers are there, or so long.
+pub(crate) fn wait_for_subscribers(
+    (wanted, timeout): (usize, Duration),
     publisher: &mut Publisher,
     interrupt: &Interrupt,
 ) -> Result<(), Failure> {
     let clock = Clock::start();
-    while args.wait > 0 && !interrupt.is_asked() {
-        let left = args.wait_timeout.saturating_sub(clock.now());
-        match publisher.wait_for(args.wait, left.min(TICK)) {
+    while wanted > 0 && !interrupt.is_asked() {
+        let left = timeout.saturating_sub(clock.now());
+        match publisher.wait_for(wanted, left.min(TICK)) {
             Ok(()) => break,
             Err(error) if left.is_zero() => {
-                return Err(WaitError { waited: args.wait_timeout, ..error }.into());
+                return Err(WaitError { waited: timeout, ..error }.into());
             }
             Err(_) => {}
         }

@@ -177,14 +177,14 @@ impl Args {
     }
 }
 
-fn prefix(text: &str) -> Result<String, String> {
+pub(crate) fn prefix(text: &str) -> Result<String, String> {
     if text.len() > TOPIC_BYTES {
         return Err(format!("no topic is longer than {TOPIC_BYTES} bytes, but this has {}", text.len()));
     }
     Ok(text.to_owned())
 }
 
-fn start(text: &str) -> Result<Start, String> {
+pub(crate) fn start(text: &str) -> Result<Start, String> {
     match text {
         "live" => Ok(Start::Live),
         "earliest" => Ok(Start::Earliest),

@@ -1,7 +1,7 @@
 //! `nakcast sub`: messages to standard output, and the account of every one of them.
 
 mod args;
-mod ledger;
+pub(crate) mod ledger;
 mod line;
 mod output;
 mod state;
@@ -35,6 +35,8 @@ use crate::subscribe::state::State;
 use crate::units;
 
 pub(crate) use args::Args;
+pub(crate) use args::prefix;
+pub(crate) use args::start;
 
 /// Losses that are told one by one; the others are in the totals, and with --json or -v in full.
 const LOSSES_TOLD: u64 = 10;

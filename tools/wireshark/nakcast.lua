@@ -111,6 +111,7 @@ local f = {
     status_flags = ProtoField.uint16("nakcast.status.flags", "Status flags", base.HEX),
     leaving = ProtoField.bool("nakcast.status.leaving", "Goes away (LEAVING)", 16, nil, 0x0001),
     observer = ProtoField.bool("nakcast.status.observer", "Only looks on (OBSERVER)", 16, nil, 0x0002),
+    fetching = ProtoField.bool("nakcast.status.fetching", "Gets what it lacks over a connection (FETCHING)", 16, nil, 0x0004),
     echo = ProtoField.uint64("nakcast.welcome.echo", "Receiver's time, echoed"),
     gone = ProtoField.none("nakcast.gone", "Gone"),
     gone_from = ProtoField.uint64("nakcast.gone.from", "From"),
@@ -501,11 +502,13 @@ function bodies.STATUS(body, tree, datagram)
     local flags = tree:add_le(f.status_flags, body(68, 2))
     flags:add_le(f.leaving, body(68, 2))
     flags:add_le(f.observer, body(68, 2))
+    flags:add_le(f.fetching, body(68, 2))
     datagram.drops = number(body(56, 8))
     local bits = body(68, 2):le_uint()
-    if bits > 3 or body(70, 2):le_uint() ~= 0 then return nil end
-    return string.format("next %.0f, delivered %s, lost %s%s%s", datagram.base, tostring(body(32, 8):le_uint64()),
-        tostring(body(40, 8):le_uint64()), bits % 2 == 1 and ", LEAVING" or "", bits >= 2 and ", OBSERVER" or "")
+    if bits > 7 or body(70, 2):le_uint() ~= 0 then return nil end
+    return string.format("next %.0f, delivered %s, lost %s%s%s%s", datagram.base, tostring(body(32, 8):le_uint64()),
+        tostring(body(40, 8):le_uint64()), bits % 2 == 1 and ", LEAVING" or "",
+        bits % 4 >= 2 and ", OBSERVER" or "", bits >= 4 and ", FETCHING" or "")
 end
 
 function bodies.WELCOME(body, tree, datagram)

@@ -12,7 +12,7 @@ const ALONE: u32 = 8;
 /// A hold of 2¹² messages fills any train of usual messages.
 const MOST_DOUBLINGS: u32 = 12;
 /// The most messages between two looks: a feed that slows down in the middle of a hold is found out.
-const MOST_STRIDE: u64 = 64;
+const MOST_STRIDE: u64 = 256;
 /// How often within a linger a holding publisher looks at the time.
 const LOOKS: u64 = 8;
 

@@ -242,8 +242,9 @@ impl Path {
                 open.set_limit(soft_limit(open.open_bytes(), need, messages));
                 return Ok(leave);
             }
-            let look =
-                if open.has_room() { self.departure.linger.look(now, held.messages) } else { Look::Flush };
+            // The last batch of a train is filled, too: what is left of its room would travel alone.
+            let is_last = is_full && !open.has_room();
+            let look = if is_last { Look::Flush } else { self.departure.linger.look(now, held.messages) };
             if let Look::HoldOn { messages } = look {
                 self.departure.look_at = held.end.plus(messages);
                 open.set_limit(soft_limit(open.open_bytes(), need, messages));

@@ -242,7 +242,7 @@ fn cost() -> [Bar; 2] {
     ]
 }
 
-fn crowds() -> [Bar; 5] {
+fn crowds() -> [Bar; 7] {
     let cpu = |system, fast| {
         let crowd = Crowd { fast, slow: 0 };
         let setting = Setting { wait: Wait::Block, crowd, ..setting(Scenario::Fanout) };
@@ -271,6 +271,16 @@ fn crowds() -> [Bar; 5] {
             "memory of the subscriber, end / early",
             equal,
             [memory(Metric::SubscriberLate), memory(Metric::SubscriberEarly)],
+        ),
+        ratio(
+            "memory of the publisher, taken / as configured",
+            Wanted::Between(0.95, 1.05),
+            [memory(Metric::PublisherTaken), memory(Metric::PublisherConfigured)],
+        ),
+        ratio(
+            "memory of the subscriber, taken / at most as configured",
+            Wanted::AtMost(1.0),
+            [memory(Metric::SubscriberTaken), memory(Metric::SubscriberConfigured)],
         ),
         ratio(
             "drop: published beside a slow one / without it",

@@ -110,7 +110,19 @@ fn columns(scenario: Scenario) -> &'static [Metric] {
         Scenario::Cpu => &[PublisherCpu, SubscriberCpu, Delivered, Lost],
         Scenario::Fanout => &[PublisherCpu, Published, Delivered, Lost],
         Scenario::Memory => {
-            &[PublisherEarly, PublisherLate, SubscriberEarly, SubscriberLate, Delivered, Lost, Dropped]
+            &[
+                PublisherEarly,
+                PublisherLate,
+                PublisherTaken,
+                PublisherConfigured,
+                SubscriberEarly,
+                SubscriberLate,
+                SubscriberTaken,
+                SubscriberConfigured,
+                Delivered,
+                Lost,
+                Dropped,
+            ]
         }
         Scenario::Slow => &[Published, Delivered, PublisherCpu, Lost, SlowLost],
     }

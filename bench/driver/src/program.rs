@@ -210,7 +210,7 @@ mod tests {
         let mut programs = Programs::new();
         let result = RESULT.replace("\n", "");
         let script =
-            format!(r#"echo ready; read word; echo '{{"rss_bytes":1,"at_seconds":2}}'; echo '{result}'"#);
+            format!(r#"echo ready; read word; echo '{{"rss_bytes":1,"anonymous_bytes":1,"at_seconds":2}}'; echo '{result}'"#);
         let who = programs.start(&mut shell(&script)).unwrap();
         let deadline = Deadline::after(Duration::from_secs(30));
         programs.wait_for(&[who], ready, deadline).unwrap();

@@ -72,7 +72,10 @@ mod spinning {
         }
     }
 
-    #[expect(clippy::disallowed_methods, reason = "nobody tells that a lock is free: its holder does nothing but store")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "nobody tells that a lock is free: its holder does nothing but store"
+    )]
     fn rest(looks: u32) {
         match looks {
             ..LOOKS => hint::spin_loop(),

@@ -20,7 +20,8 @@ use crate::wire::FRAME_BYTES;
 use crate::wire::FrameFlags;
 use crate::wire::TOPIC_BYTES;
 
-/// How long a held publisher serves its own socket before it sleeps: a STATUS is usually that close.
+/// How long a held publisher serves its own socket before it sleeps: a STATUS is usually that close, with few
+/// subscribers. Where it was not the last time, it sleeps at once.
 const SPIN: Duration = Duration::from_micros(200);
 /// How long subscribers have to confirm what was only sent when the time was up.
 const CONFIRM: Duration = Duration::from_millis(100);
@@ -88,6 +89,8 @@ pub(super) struct Path {
     pub(super) driven: Option<Driven>,
     /// Whether to sleep while there is nothing to do but wait.
     pub(super) waiting: Waiting,
+    /// The window opened soon enough, the last time that it was closed, for it to be worth looking again and again.
+    opens_soon: bool,
     pub(super) finished: bool,
 }
 
@@ -105,7 +108,9 @@ impl Path {
             look_at: Offset::ZERO,
             attention: Attention::new(),
         };
-        let mut path = Self { writer, departure, room, longest, driven, waiting, finished: false };
+        let opens_soon = true;
+        let mut path =
+            Self { writer, departure, room, longest, driven, waiting, opens_soon, finished: false };
         path.writer.open().set_limit(0);
         path
     }
@@ -296,6 +301,7 @@ impl Path {
                 self.departure.blocked = false;
                 core.engine().sender.set_held(now, false);
                 self.departure.on_sent(now);
+                self.opens_soon = now.since(started) < SPIN;
                 return Ok(());
             }
             drop(open);
@@ -308,7 +314,8 @@ impl Path {
                 return Err(PublishError::WouldBlock);
             }
             let waited = now.since(started);
-            let spins = wait == Wait::Never || waited < self.waiting.spin(SPIN);
+            let by_itself = if self.opens_soon { SPIN } else { Duration::ZERO };
+            let spins = wait == Wait::Never || waited < self.waiting.spin(by_itself);
             match sending {
                 Sending::SocketFull if wait == Wait::Never => return Err(PublishError::WouldBlock),
                 Sending::SocketFull if waited < self.waiting.spin(Duration::ZERO) => core::hint::spin_loop(),

@@ -20,6 +20,8 @@ pub(crate) enum Metric {
     Lost,
     /// The same at those that cannot.
     SlowLost,
+    /// Subscribers that got anything but what was published.
+    Different,
     /// Processor seconds of the publisher for a million messages.
     PublisherCpu,
     /// The same of the first subscriber.
@@ -96,8 +98,10 @@ impl Rounds {
             .map(|run| lost(run.subscribers.iter(), run))
             .filter(|lost| *lost > 0 && !self.case.may_lose());
         let lost = lost.map(|lost| format!("{lost} messages lost"));
+        let different = self.runs.iter().filter_map(different).filter(|count| *count > 0.0);
+        let different = different.map(|count| format!("{count} subscribers got something else"));
         let (system, setting) = (self.case.system.label, self.case.setting);
-        let troubles = self.failures.iter().cloned().chain(lost);
+        let troubles = self.failures.iter().cloned().chain(lost).chain(different);
         troubles.map(|trouble| format!("{}, {setting}, {system}: {trouble}", setting.scenario)).collect()
     }
 }
@@ -110,6 +114,7 @@ impl Metric {
             Self::Published => "published, M/s",
             Self::Lost => "lost",
             Self::SlowLost => "lost by the slow",
+            Self::Different => "subscribers that got anything else",
             Self::PublisherCpu => "publisher, CPU s/M",
             Self::SubscriberCpu => "subscriber, CPU s/M",
             Self::P50 => "p50, µs",
@@ -135,6 +140,7 @@ impl Metric {
             Self::Published => run.publisher.messages as f64 / run.asked_seconds / 1e6,
             Self::Lost => lost(run.subscribers.iter().take(fast(case)), run) as f64,
             Self::SlowLost => lost(run.subscribers.iter().skip(fast(case)), run) as f64,
+            Self::Different => different(run)?,
             Self::PublisherCpu => outcome::cpu_per_million(&run.publisher),
             Self::SubscriberCpu => outcome::cpu_per_million(run.subscribers.first()?),
             Self::P50 => latency(run)?.p50,
@@ -166,6 +172,15 @@ fn delivered(case: &Case, run: &Run) -> Option<f64> {
 /// Whoever pings knows what was lost on the way; otherwise the subscribers do.
 fn lost<'a>(subscribers: impl Iterator<Item = &'a Report>, run: &Run) -> u64 {
     run.publisher.lost + subscribers.map(|report| report.lost).sum::<u64>()
+}
+
+/// How many subscribers' sums over everything are not the publisher's, or found a message to be wrong.
+fn different(run: &Run) -> Option<f64> {
+    let sum = outcome::note(&run.publisher, "sum")?;
+    let is_same = |report: &&Report| {
+        outcome::note(report, "sum") == Some(sum) && outcome::note(report, "wrong") == Some(0.0)
+    };
+    Some((run.subscribers.len() - run.subscribers.iter().filter(is_same).count()) as f64)
 }
 
 /// How many subscribers should keep up.

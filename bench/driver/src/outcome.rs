@@ -79,7 +79,10 @@ mod tests {
     fn ready_and_memory() {
         assert_eq!(Line::parse("ready"), Ok(Line::Ready));
         let memory = Memory { rss_bytes: 9, anonymous_bytes: 8, at_seconds: 10.5 };
-        assert_eq!(Line::parse(r#"{"rss_bytes":9,"anonymous_bytes":8,"at_seconds":10.5}"#), Ok(Line::Memory(memory)));
+        assert_eq!(
+            Line::parse(r#"{"rss_bytes":9,"anonymous_bytes":8,"at_seconds":10.5}"#),
+            Ok(Line::Memory(memory))
+        );
     }
 
     #[test]

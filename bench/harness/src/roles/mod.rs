@@ -75,7 +75,8 @@ fn sample_memory(every: Duration) -> Result<()> {
 fn sample(start: u64) -> Result<()> {
     let (rss_bytes, anonymous_bytes) = (system::resident_bytes(), system::anonymous_bytes());
     let at_seconds = seconds_since(start);
-    let line = json!({ "rss_bytes": rss_bytes, "anonymous_bytes": anonymous_bytes, "at_seconds": at_seconds });
+    let line =
+        json!({ "rss_bytes": rss_bytes, "anonymous_bytes": anonymous_bytes, "at_seconds": at_seconds });
     say(&line.to_string())
 }
 

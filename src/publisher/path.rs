@@ -64,6 +64,13 @@ impl Departure {
         self.attention.on_sent(now);
     }
 
+    /// Connections were written to, until now: the time that took says nothing about how soon messages come, and is
+    /// no part of a hold, which has often begun before it.
+    fn on_written(&mut self, now: Time) {
+        self.linger.on_written(now);
+        self.attention.on_sent(now);
+    }
+
     /// Lets the message that was just placed go, alone or with those that follow.
     pub(super) fn leave(&mut self, core: &Core, open: &mut Open<'_>, leave: Leave) {
         if leave == Leave::Alone {
@@ -231,13 +238,12 @@ impl Path {
                 }
             }
             let now = core.clock.now();
+            if let Some(at) = core.take_written() {
+                self.departure.on_written(at);
+            }
             if held.messages == 0 {
                 if !open.has_room() {
                     open.next_train();
-                }
-                if let Some(at) = core.take_written() {
-                    // The time that took says nothing about how soon messages come.
-                    self.departure.on_sent(at);
                 }
                 let leave = self.departure.linger.on_first(now);
                 self.departure.attention.on_first(now);

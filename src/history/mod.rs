@@ -28,6 +28,7 @@
 //! Nothing here reads a clock, makes a system call but for a contended lock, or allocates after [`Ring::new`].
 
 mod lent;
+mod lock;
 mod marks;
 mod open;
 mod repair;

@@ -3,9 +3,9 @@
 use core::fmt;
 use std::sync::Arc;
 
+use crate::history::lock::Guard;
 use crate::history::marks::charge;
 use crate::history::ring::Ring;
-use crate::history::sync::MutexGuard;
 use crate::history::sync::Ordering;
 use crate::history::train::Run;
 use crate::history::train::Stamp;
@@ -76,12 +76,12 @@ pub struct Held {
 /// There always is one open batch, with or without messages in it, unless the train is full: then
 /// [`has_room`](Self::has_room) is false and every append is refused until [`next_train`](Self::next_train).
 pub struct Open<'a> {
-    train: MutexGuard<'a, Train>,
+    train: Guard<'a, Train>,
     ring: &'a Ring,
 }
 
 impl<'a> Open<'a> {
-    pub(super) fn new(train: MutexGuard<'a, Train>, ring: &'a Ring) -> Self {
+    pub(super) fn new(train: Guard<'a, Train>, ring: &'a Ring) -> Self {
         Self { train, ring }
     }
 

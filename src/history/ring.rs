@@ -2,10 +2,10 @@
 
 use core::fmt;
 use std::sync::Arc;
-use std::sync::PoisonError;
-use std::sync::TryLockError;
 
 use crate::history::lent::Lent;
+use crate::history::lock::Guard;
+use crate::history::lock::Lock;
 use crate::history::marks::Marks;
 use crate::history::marks::charge;
 use crate::history::open::Open;
@@ -15,8 +15,6 @@ use crate::history::repair::Repair;
 use crate::history::sync::AtomicU64;
 use crate::history::sync::AtomicUsize;
 use crate::history::sync::FEWEST_TRAINS;
-use crate::history::sync::Mutex;
-use crate::history::sync::MutexGuard;
 use crate::history::sync::Ordering;
 use crate::history::train::SEND_BYTES;
 use crate::history::train::Shape;
@@ -53,7 +51,7 @@ pub struct RingSettings {
 ///
 /// Trains are numbered from 0; number n lies in slot n mod `trains.len()`.
 pub struct Ring {
-    trains: Box<[Mutex<Train>]>,
+    trains: Box<[Lock<Train>]>,
     /// The base of the train in each slot, so that a search needs no lock.
     bases: Box<[AtomicU64]>,
     /// The number of the current train, and its slot (which spares `open` a division).
@@ -96,7 +94,7 @@ impl Ring {
         let trains = FEWEST_TRAINS.max(settings.bytes / TRAIN_BYTES);
         let zero = || AtomicU64::new(0);
         let ring = Arc::new(Self {
-            trains: (0..trains).map(|_| Mutex::new(Train::new(shape))).collect(),
+            trains: (0..trains).map(|_| Lock::new(Train::new(shape))).collect(),
             bases: (0..trains).map(|_| zero()).collect(),
             tail: zero(),
             current: AtomicUsize::new(0),
@@ -278,27 +276,23 @@ impl Ring {
 
     /// Locks the train in `slot`; `None` when it is the current one and at work. (A reader waits for the
     /// current train only if the ring has come right round since it looked, which is as good as never.)
-    fn lock_to_read(&self, slot: usize) -> Option<MutexGuard<'_, Train>> {
+    fn lock_to_read(&self, slot: usize) -> Option<Guard<'_, Train>> {
         if slot == self.current.load(Ordering::Acquire) { self.try_lock(slot) } else { Some(self.lock(slot)) }
     }
 
-    /// A train stays sound when a thread panics that has it locked, since its state moves after the act: so poison
-    /// is ignored.
+    /// A train stays sound when a thread panics that has it locked, since its state moves after the act: so the
+    /// lock does not know of it.
     #[inline]
-    pub(super) fn lock(&self, slot: usize) -> MutexGuard<'_, Train> {
-        self.trains[slot].lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn lock(&self, slot: usize) -> Guard<'_, Train> {
+        self.trains[slot].lock()
     }
 
-    fn try_lock(&self, slot: usize) -> Option<MutexGuard<'_, Train>> {
-        match self.trains[slot].try_lock() {
-            Ok(train) => Some(train),
-            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        }
+    fn try_lock(&self, slot: usize) -> Option<Guard<'_, Train>> {
+        self.trains[slot].try_lock()
     }
 
     /// Makes train `number` the current one, and gives it locked. The caller holds the lock of the one before.
-    pub(super) fn start_train(&self, number: u64, base: Offset) -> MutexGuard<'_, Train> {
+    pub(super) fn start_train(&self, number: u64, base: Offset) -> Guard<'_, Train> {
         let slot = self.slot(number);
         if let Some(evicted) = number.checked_sub(self.trains.len() as u64) {
             self.oldest.store(self.base(evicted + 1).0, Ordering::Release);

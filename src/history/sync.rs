@@ -13,8 +13,6 @@ use loom::sync as origin;
 use std::sync as origin;
 
 pub(super) use hint::spin_loop;
-pub(super) use origin::Mutex;
-pub(super) use origin::MutexGuard;
 pub(super) use origin::atomic::AtomicU64;
 pub(super) use origin::atomic::AtomicUsize;
 pub(super) use origin::atomic::Ordering;

@@ -12,7 +12,7 @@ const ALONE: u32 = 8;
 /// A hold of 2¹² messages fills any train of usual messages.
 const MOST_DOUBLINGS: u32 = 12;
 /// The most messages between two looks: a feed that slows down in the middle of a hold is found out.
-const MOST_STRIDE: u64 = 64;
+const MOST_STRIDE: u64 = 256;
 /// How often within a linger a holding publisher looks at the time.
 const LOOKS: u64 = 8;
 
@@ -128,6 +128,12 @@ impl Linger {
     pub const fn on_sent(&mut self, now: Time) {
         self.sent_at = Some(now);
     }
+
+    /// The same, and it took until now, while the next hold had begun: that begins now.
+    pub fn on_written(&mut self, now: Time) {
+        self.on_sent(now);
+        self.since = self.since.max(now);
+    }
 }
 
 #[cfg(test)]
@@ -222,7 +228,20 @@ mod tests {
         let leave = linger.on_first(at(23_000));
         assert!(matches!(leave, Leave::Hold { messages: 2_048.. }), "{leave:?}");
         assert_eq!(linger.stride(), 1);
-        assert_eq!(linger.look(at(23_100), 2), Look::HoldOn { messages: MOST_STRIDE }, "it goes on");
+        assert_eq!(linger.look(at(23_100), 2), Look::HoldOn { messages: 125 }, "it goes on");
+    }
+
+    #[test]
+    fn the_time_that_a_write_takes_ends_no_hold() {
+        let mut linger = Linger::new(LINGER);
+        for n in 1..30 {
+            linger.on_first(at(n * 100));
+            linger.on_sent(at(n * 100));
+        }
+        assert!(matches!(linger.on_first(at(3_000)), Leave::Hold { .. }));
+        linger.on_written(at(93_000));
+        assert!(matches!(linger.look(at(93_100), 2), Look::HoldOn { .. }));
+        assert_eq!(linger.look(at(144_000), 3), Look::Flush);
     }
 
     #[test]

@@ -20,7 +20,8 @@ use crate::wire::FRAME_BYTES;
 use crate::wire::FrameFlags;
 use crate::wire::TOPIC_BYTES;
 
-/// How long a held publisher serves its own socket before it sleeps: a STATUS is usually that close.
+/// How long a held publisher serves its own socket before it sleeps: a STATUS is usually that close, with few
+/// subscribers. Where it was not the last time, it sleeps at once.
 const SPIN: Duration = Duration::from_micros(200);
 /// How long subscribers have to confirm what was only sent when the time was up.
 const CONFIRM: Duration = Duration::from_millis(100);
@@ -63,6 +64,13 @@ impl Departure {
         self.attention.on_sent(now);
     }
 
+    /// Connections were written to, until now: the time that took says nothing about how soon messages come, and is
+    /// no part of a hold, which has often begun before it.
+    fn on_written(&mut self, now: Time) {
+        self.linger.on_written(now);
+        self.attention.on_sent(now);
+    }
+
     /// Lets the message that was just placed go, alone or with those that follow.
     pub(super) fn leave(&mut self, core: &Core, open: &mut Open<'_>, leave: Leave) {
         if leave == Leave::Alone {
@@ -88,6 +96,8 @@ pub(super) struct Path {
     pub(super) driven: Option<Driven>,
     /// Whether to sleep while there is nothing to do but wait.
     pub(super) waiting: Waiting,
+    /// The window opened soon enough, the last time that it was closed, for it to be worth looking again and again.
+    opens_soon: bool,
     pub(super) finished: bool,
 }
 
@@ -105,7 +115,9 @@ impl Path {
             look_at: Offset::ZERO,
             attention: Attention::new(),
         };
-        let mut path = Self { writer, departure, room, longest, driven, waiting, finished: false };
+        let opens_soon = true;
+        let mut path =
+            Self { writer, departure, room, longest, driven, waiting, opens_soon, finished: false };
         path.writer.open().set_limit(0);
         path
     }
@@ -226,13 +238,12 @@ impl Path {
                 }
             }
             let now = core.clock.now();
+            if let Some(at) = core.take_written() {
+                self.departure.on_written(at);
+            }
             if held.messages == 0 {
                 if !open.has_room() {
                     open.next_train();
-                }
-                if let Some(at) = core.take_written() {
-                    // The time that took says nothing about how soon messages come.
-                    self.departure.on_sent(at);
                 }
                 let leave = self.departure.linger.on_first(now);
                 self.departure.attention.on_first(now);
@@ -242,8 +253,9 @@ impl Path {
                 open.set_limit(soft_limit(open.open_bytes(), need, messages));
                 return Ok(leave);
             }
-            let look =
-                if open.has_room() { self.departure.linger.look(now, held.messages) } else { Look::Flush };
+            // The last batch of a train is filled, too: what is left of its room would travel alone.
+            let is_last = is_full && !open.has_room();
+            let look = if is_last { Look::Flush } else { self.departure.linger.look(now, held.messages) };
             if let Look::HoldOn { messages } = look {
                 self.departure.look_at = held.end.plus(messages);
                 open.set_limit(soft_limit(open.open_bytes(), need, messages));
@@ -295,6 +307,7 @@ impl Path {
                 self.departure.blocked = false;
                 core.engine().sender.set_held(now, false);
                 self.departure.on_sent(now);
+                self.opens_soon = now.since(started) < SPIN;
                 return Ok(());
             }
             drop(open);
@@ -307,7 +320,8 @@ impl Path {
                 return Err(PublishError::WouldBlock);
             }
             let waited = now.since(started);
-            let spins = wait == Wait::Never || waited < self.waiting.spin(SPIN);
+            let by_itself = if self.opens_soon { SPIN } else { Duration::ZERO };
+            let spins = wait == Wait::Never || waited < self.waiting.spin(by_itself);
             match sending {
                 Sending::SocketFull if wait == Wait::Never => return Err(PublishError::WouldBlock),
                 Sending::SocketFull if waited < self.waiting.spin(Duration::ZERO) => core::hint::spin_loop(),

@@ -26,6 +26,7 @@ use crate::plan::Scenario;
 use crate::plan::Setting;
 use crate::plan::System;
 use crate::plan::Trains;
+use crate::plan::VERIFY;
 use crate::plan::Wait;
 use crate::plan::ZMQ;
 use crate::plan::setting;
@@ -56,6 +57,8 @@ pub(crate) enum Wanted {
     AtLeast(f64),
     AtMost(f64),
     Between(f64, f64),
+    /// It only helps to understand the others.
+    Nothing,
 }
 
 impl Bar {
@@ -89,6 +92,7 @@ impl Wanted {
             Self::AtLeast(least) => measured >= least,
             Self::AtMost(most) => measured <= most,
             Self::Between(least, most) => (least..=most).contains(&measured),
+            Self::Nothing => true,
         }
     }
 }
@@ -99,6 +103,7 @@ impl fmt::Display for Wanted {
             Self::AtLeast(least) => write!(f, "≥ {least}"),
             Self::AtMost(most) => write!(f, "≤ {most}"),
             Self::Between(least, most) => write!(f, "{least} to {most}"),
+            Self::Nothing => f.write_str("–"),
         }
     }
 }
@@ -120,7 +125,10 @@ pub(crate) fn all() -> Vec<Bar> {
     ));
     bars.extend([Wait::Spin, Wait::Block].into_iter().flat_map(round_trips));
     bars.extend(cost());
-    bars.extend(crowds());
+    bars.push(crowd());
+    bars.extend(memory());
+    bars.extend(slow());
+    bars.push(verified());
     let lossless = Scenario::ALL.into_iter().filter(|scenario| *scenario != Scenario::Slow);
     bars.extend(lossless.map(|scenario| Bar {
         scenario,
@@ -242,47 +250,70 @@ fn cost() -> [Bar; 2] {
     ]
 }
 
-fn crowds() -> [Bar; 5] {
+fn crowd() -> Bar {
     let cpu = |system, fast| {
         let crowd = Crowd { fast, slow: 0 };
         let setting = Setting { wait: Wait::Block, crowd, ..setting(Scenario::Fanout) };
         Figure(Metric::PublisherCpu, Case { system, setting })
     };
-    let memory = |metric| Figure(metric, Case { system: NAKCAST, setting: lossy(MEMORY, 100) });
-    let published = |fast, slow| {
-        let crowd = Crowd { fast, slow };
-        let setting = Setting { wait: Wait::Block, crowd, ..SLOW };
-        Figure(Metric::Published, Case { system: NAKCAST_DROP, setting })
+    quotient(
+        "CPU of the publisher, 16 subscribers / 1, over raw-ring's",
+        Wanted::AtMost(1.05),
+        &[cpu(NAKCAST_WIDE, 16), cpu(RAW_RING, 1)],
+        &[cpu(NAKCAST_WIDE, 1), cpu(RAW_RING, 16)],
+    )
+}
+
+fn memory() -> [Bar; 4] {
+    let bar = |name: &str, wanted, figures: [Metric; 2]| {
+        let case = Case { system: NAKCAST, setting: lossy(MEMORY, 100) };
+        ratio(format!("memory of the {name}"), wanted, figures.map(|metric| Figure(metric, case)))
     };
     let equal = Wanted::Between(0.98, 1.02);
     [
-        quotient(
-            "CPU of the publisher, 16 subscribers / 1, over raw-ring's",
-            Wanted::AtMost(1.05),
-            &[cpu(NAKCAST_WIDE, 16), cpu(RAW_RING, 1)],
-            &[cpu(NAKCAST_WIDE, 1), cpu(RAW_RING, 16)],
+        bar("publisher, end / early", equal, [Metric::PublisherLate, Metric::PublisherEarly]),
+        bar("subscriber, end / early", equal, [Metric::SubscriberLate, Metric::SubscriberEarly]),
+        bar(
+            "publisher, taken / as configured",
+            Wanted::Between(0.95, 1.05),
+            [Metric::PublisherTaken, Metric::PublisherConfigured],
         ),
-        ratio(
-            "memory of the publisher, end / early",
-            equal,
-            [memory(Metric::PublisherLate), memory(Metric::PublisherEarly)],
-        ),
-        ratio(
-            "memory of the subscriber, end / early",
-            equal,
-            [memory(Metric::SubscriberLate), memory(Metric::SubscriberEarly)],
-        ),
-        ratio(
-            "drop: published beside a slow one / without it",
-            Wanted::AtLeast(0.95),
-            [published(1, 1), published(1, 0)],
-        ),
-        ratio(
-            "drop: published beside a slow one / beside a fast one",
-            Wanted::AtLeast(0.95),
-            [published(1, 1), published(2, 0)],
+        bar(
+            "subscriber, taken / at most as configured",
+            Wanted::AtMost(1.0),
+            [Metric::SubscriberTaken, Metric::SubscriberConfigured],
         ),
     ]
+}
+
+fn slow() -> [Bar; 4] {
+    let published = |system, fast, slow| {
+        let crowd = Crowd { fast, slow };
+        let setting = Setting { wait: Wait::Block, crowd, ..SLOW };
+        Figure(Metric::Published, Case { system, setting })
+    };
+    let ours = |fast, slow| published(NAKCAST_DROP, fast, slow);
+    let raw = |fast, slow| published(RAW_RING, fast, slow);
+    let least = Wanted::AtLeast(0.95);
+    [
+        ratio("drop: published beside a slow one / without it", least, [ours(1, 1), ours(1, 0)]),
+        ratio("raw-ring: published beside a slow one / without it", Wanted::Nothing, [raw(1, 1), raw(1, 0)]),
+        quotient(
+            "drop: published beside a slow one / without it, over raw-ring's",
+            least,
+            &[ours(1, 1), raw(1, 0)],
+            &[ours(1, 0), raw(1, 1)],
+        ),
+        ratio("drop: published beside a slow one / beside a fast one", least, [ours(1, 1), ours(2, 0)]),
+    ]
+}
+
+/// Nobody got anything but what was published.
+fn verified() -> Bar {
+    let crowd = Crowd { fast: 4, slow: 0 };
+    let case = Case { system: NAKCAST_TCP, setting: Setting { wait: Wait::Block, crowd, ..VERIFY } };
+    let name = "10 million over TCP to 4 subscribers: those that got anything else";
+    plain(name, Wanted::AtMost(0.0), Figure(Metric::Different, case))
 }
 
 #[cfg(test)]

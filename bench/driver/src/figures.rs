@@ -20,6 +20,8 @@ pub(crate) enum Metric {
     Lost,
     /// The same at those that cannot.
     SlowLost,
+    /// Subscribers that got anything but what was published.
+    Different,
     /// Processor seconds of the publisher for a million messages.
     PublisherCpu,
     /// The same of the first subscriber.
@@ -37,6 +39,13 @@ pub(crate) enum Metric {
     PublisherLate,
     SubscriberEarly,
     SubscriberLate,
+    /// What the publisher has allocated at the end beyond what it had before it opened anything, in MiB.
+    PublisherTaken,
+    /// What its configuration says that it takes.
+    PublisherConfigured,
+    SubscriberTaken,
+    /// The most that its configuration says it takes.
+    SubscriberConfigured,
 }
 
 /// The middle and the ends of several rounds.
@@ -89,8 +98,10 @@ impl Rounds {
             .map(|run| lost(run.subscribers.iter(), run))
             .filter(|lost| *lost > 0 && !self.case.may_lose());
         let lost = lost.map(|lost| format!("{lost} messages lost"));
+        let different = self.runs.iter().filter_map(different).filter(|count| *count > 0.0);
+        let different = different.map(|count| format!("{count} subscribers got something else"));
         let (system, setting) = (self.case.system.label, self.case.setting);
-        let troubles = self.failures.iter().cloned().chain(lost);
+        let troubles = self.failures.iter().cloned().chain(lost).chain(different);
         troubles.map(|trouble| format!("{}, {setting}, {system}: {trouble}", setting.scenario)).collect()
     }
 }
@@ -103,6 +114,7 @@ impl Metric {
             Self::Published => "published, M/s",
             Self::Lost => "lost",
             Self::SlowLost => "lost by the slow",
+            Self::Different => "subscribers that got anything else",
             Self::PublisherCpu => "publisher, CPU s/M",
             Self::SubscriberCpu => "subscriber, CPU s/M",
             Self::P50 => "p50, µs",
@@ -114,6 +126,10 @@ impl Metric {
             Self::PublisherLate => "publisher at the end, MiB",
             Self::SubscriberEarly => "subscriber early, MiB",
             Self::SubscriberLate => "subscriber at the end, MiB",
+            Self::PublisherTaken => "publisher has taken, MiB",
+            Self::PublisherConfigured => "as configured, MiB",
+            Self::SubscriberTaken => "subscriber has taken, MiB",
+            Self::SubscriberConfigured => "at most, MiB",
         }
     }
 
@@ -124,6 +140,7 @@ impl Metric {
             Self::Published => run.publisher.messages as f64 / run.asked_seconds / 1e6,
             Self::Lost => lost(run.subscribers.iter().take(fast(case)), run) as f64,
             Self::SlowLost => lost(run.subscribers.iter().skip(fast(case)), run) as f64,
+            Self::Different => different(run)?,
             Self::PublisherCpu => outcome::cpu_per_million(&run.publisher),
             Self::SubscriberCpu => outcome::cpu_per_million(run.subscribers.first()?),
             Self::P50 => latency(run)?.p50,
@@ -135,6 +152,10 @@ impl Metric {
             Self::PublisherLate => mebibytes(*run.publisher_memory.last()?),
             Self::SubscriberEarly => mebibytes(early(&run.subscriber_memory)?),
             Self::SubscriberLate => mebibytes(*run.subscriber_memory.last()?),
+            Self::PublisherTaken => taken(&run.publisher_memory)?,
+            Self::PublisherConfigured => configured(&run.publisher)?,
+            Self::SubscriberTaken => taken(&run.subscriber_memory)?,
+            Self::SubscriberConfigured => configured(run.subscribers.first()?)?,
         };
         figure.is_finite().then_some(figure)
     }
@@ -151,6 +172,15 @@ fn delivered(case: &Case, run: &Run) -> Option<f64> {
 /// Whoever pings knows what was lost on the way; otherwise the subscribers do.
 fn lost<'a>(subscribers: impl Iterator<Item = &'a Report>, run: &Run) -> u64 {
     run.publisher.lost + subscribers.map(|report| report.lost).sum::<u64>()
+}
+
+/// How many subscribers' sums over everything are not the publisher's, or found a message to be wrong.
+fn different(run: &Run) -> Option<f64> {
+    let sum = outcome::note(&run.publisher, "sum")?;
+    let is_same = |report: &&Report| {
+        outcome::note(report, "sum") == Some(sum) && outcome::note(report, "wrong") == Some(0.0)
+    };
+    Some((run.subscribers.len() - run.subscribers.iter().filter(is_same).count()) as f64)
 }
 
 /// How many subscribers should keep up.
@@ -172,10 +202,22 @@ fn repairs_per_lost(case: &Case, run: &Run) -> Option<f64> {
     (case.setting.loss > 0).then(|| repairs / run.dropped as f64)
 }
 
-/// The first after a minute, if that is not the last; otherwise the second, once everything was in use.
+/// The first after a minute, if that is not the last; otherwise the second that was taken on the way, once everything was
+/// in use. The very first is from before anything was opened.
 fn early(memory: &[Memory]) -> Option<Memory> {
     let (_, before) = memory.split_last()?;
-    before.iter().find(|sample| sample.at_seconds >= 60.0).or(memory.get(1)).copied()
+    before.iter().find(|sample| sample.at_seconds >= 60.0).or(memory.get(2)).copied()
+}
+
+/// MiB allocated between the first sample and the last.
+fn taken(memory: &[Memory]) -> Option<f64> {
+    let grown = memory.last()?.anonymous_bytes.saturating_sub(memory.first()?.anonymous_bytes);
+    Some(grown as f64 / f64::from(1 << 20))
+}
+
+/// MiB that the program itself says its settings come to.
+fn configured(report: &Report) -> Option<f64> {
+    Some(outcome::note(report, "configured_bytes")? / f64::from(1 << 20))
 }
 
 fn mebibytes(memory: Memory) -> f64 {
@@ -274,11 +316,14 @@ pub(crate) mod tests {
 
     #[test]
     fn memory_after_a_minute_and_at_the_end() {
-        let sample = |at: u32| Memory { rss_bytes: u64::from(at) << 20, at_seconds: at.into() };
-        let long: Vec<Memory> = (1..=60).map(|index| sample(index * 10)).collect();
+        let bytes = |mebibytes: u32| u64::from(mebibytes) << 20;
+        let sample =
+            |at: u32| Memory { rss_bytes: bytes(at), anonymous_bytes: bytes(at / 2), at_seconds: at.into() };
+        let long: Vec<Memory> = (0..=60).map(|index| sample(index * 10)).collect();
         assert_eq!(early(&long), Some(sample(60)));
-        assert_eq!(early(&long[..6]), Some(sample(20)));
+        assert_eq!(early(&long[..7]), Some(sample(20)));
         assert_eq!(early(&[]), None);
+        assert_eq!((taken(&long[2..]), taken(&[])), (Some(290.0), None));
     }
 
     #[test]

@@ -104,14 +104,25 @@ fn columns(scenario: Scenario) -> &'static [Metric] {
     use Metric::*;
     match scenario {
         Scenario::Throughput | Scenario::Tcp => &[Delivered, Lost, PublisherCpu, SubscriberCpu],
+        Scenario::Verify => &[Delivered, Lost, Different, PublisherCpu, SubscriberCpu],
         Scenario::Recovery => &[Delivered, Lost, Dropped, RepairsPerLost, PublisherCpu, SubscriberCpu],
         Scenario::Paced => &[P50, P99, P999, Lost, Dropped, RepairsPerLost],
         Scenario::Roundtrip => &[P50, P99, P999, Lost],
         Scenario::Cpu => &[PublisherCpu, SubscriberCpu, Delivered, Lost],
         Scenario::Fanout => &[PublisherCpu, Published, Delivered, Lost],
-        Scenario::Memory => {
-            &[PublisherEarly, PublisherLate, SubscriberEarly, SubscriberLate, Delivered, Lost, Dropped]
-        }
+        Scenario::Memory => &[
+            PublisherEarly,
+            PublisherLate,
+            PublisherTaken,
+            PublisherConfigured,
+            SubscriberEarly,
+            SubscriberLate,
+            SubscriberTaken,
+            SubscriberConfigured,
+            Delivered,
+            Lost,
+            Dropped,
+        ],
         Scenario::Slow => &[Published, Delivered, PublisherCpu, Lost, SlowLost],
     }
 }

@@ -11,7 +11,7 @@ use crate::plan::Scenario;
 #[derive(Debug, Clone, Parser)]
 #[command(name = "bench")]
 pub(crate) struct Options {
-    /// What to run: `all`, or some of throughput, tcp, recovery, paced, roundtrip, cpu, fanout, memory, slow
+    /// What to run: `all`, or some of throughput, tcp, verify, recovery, paced, roundtrip, cpu, fanout, memory, slow
     #[arg(default_value = "all", value_name = "SCENARIO", value_parser = scenario)]
     scenarios: Vec<Chosen>,
     /// Short, one round, no peers: only whether everything works; fails when ours loses anything
@@ -89,6 +89,11 @@ impl Options {
 
     pub(crate) fn memory_seconds(&self) -> f64 {
         self.memory_minutes.map_or(if self.quick { 1.0 } else { 60.0 }, |minutes| minutes * 60.0)
+    }
+
+    /// How many messages are checked byte by byte.
+    pub(crate) fn verified(&self) -> u64 {
+        if self.quick { 200_000 } else { 10_000_000 }
     }
 
     pub(crate) fn patience(&self) -> Duration {

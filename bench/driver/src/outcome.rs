@@ -17,6 +17,8 @@ pub(crate) enum Line {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Memory {
     pub(crate) rss_bytes: u64,
+    /// Of these, what is no file's: allocated and touched.
+    pub(crate) anonymous_bytes: u64,
     pub(crate) at_seconds: f64,
 }
 
@@ -76,8 +78,11 @@ mod tests {
     #[test]
     fn ready_and_memory() {
         assert_eq!(Line::parse("ready"), Ok(Line::Ready));
-        let memory = Memory { rss_bytes: 9, at_seconds: 10.5 };
-        assert_eq!(Line::parse(r#"{"rss_bytes":9,"at_seconds":10.5}"#), Ok(Line::Memory(memory)));
+        let memory = Memory { rss_bytes: 9, anonymous_bytes: 8, at_seconds: 10.5 };
+        assert_eq!(
+            Line::parse(r#"{"rss_bytes":9,"anonymous_bytes":8,"at_seconds":10.5}"#),
+            Ok(Line::Memory(memory))
+        );
     }
 
     #[test]

@@ -209,8 +209,9 @@ mod tests {
     fn a_program_that_does_as_it_should() {
         let mut programs = Programs::new();
         let result = RESULT.replace("\n", "");
-        let script =
-            format!(r#"echo ready; read word; echo '{{"rss_bytes":1,"at_seconds":2}}'; echo '{result}'"#);
+        let script = format!(
+            r#"echo ready; read word; echo '{{"rss_bytes":1,"anonymous_bytes":1,"at_seconds":2}}'; echo '{result}'"#
+        );
         let who = programs.start(&mut shell(&script)).unwrap();
         let deadline = Deadline::after(Duration::from_secs(30));
         programs.wait_for(&[who], ready, deadline).unwrap();

@@ -14,6 +14,7 @@ use crate::options::Options;
 use crate::outcome::Memory;
 use crate::plan::Case;
 use crate::plan::Load;
+use crate::plan::RAW_RING;
 use crate::plan::Scenario;
 use crate::plan::System;
 use crate::plan::Trains;
@@ -26,6 +27,14 @@ use crate::space::Spaces;
 
 /// How long a slow subscriber takes for a thousand messages, in microseconds: less than half a million a second.
 const SLOW: &str = "2000";
+
+/// Bytes of a datagram, and what `NAKCAST_WIDE` asks for: a socket's buffer and a reorder window.
+const DATAGRAM: u64 = 1_400;
+const WIDE_BUFFER: u64 = 32 << 20;
+const WIDE_REORDER: u64 = 24 << 20;
+
+/// Where both sides are when no cable is between them.
+const LOOPBACK: &str = "127.0.0.1";
 
 /// What one run came to.
 #[derive(Debug, Clone, Serialize)]
@@ -79,6 +88,10 @@ impl Runner<'_> {
             let mut command = self.command(case, Side::Subscriber)?;
             if number >= crowd.fast {
                 command.args(["--slow", SLOW]);
+                if case.system == RAW_RING {
+                    // It sends no word of how far it is, so that the window does not wait for it.
+                    command.args(["--window", "0"]);
+                }
             }
             subscribers.push(programs.start(&mut command)?);
         }
@@ -124,9 +137,7 @@ impl Runner<'_> {
     /// A program of the case, with everything that both sides are told.
     fn command(&self, case: &Case, side: Side) -> Result<Command, String> {
         let (system, setting) = (&case.system, &case.setting);
-        let mut command = self.spaces.command(side, &self.path(system)?.to_string_lossy());
-        command.args([role(setting.load, side), "--system", system.name, "--interface", INTERFACE]);
-        command.args(["--local", side.address(), "--remote", side.other().address()]);
+        let mut command = self.addressed(case, side)?;
         command.args(["--port", &(10_000 + self.count % 2_000 * 10).to_string()]);
         command.args(["--bytes", &setting.bytes.to_string()]);
         command.args(["--seconds", &self.seconds(case).to_string()]);
@@ -140,7 +151,28 @@ impl Runner<'_> {
             // Six samples at least.
             command.args(["--sample-rss", &(self.seconds(case) / 6.0).min(10.0).to_string()]);
         }
+        if setting.scenario == Scenario::Verify {
+            command.args(["--verify", "--messages", &self.options.verified().to_string()]);
+        }
+        if setting.scenario == Scenario::Fanout && *system == RAW_RING {
+            command.args(["--window", &equal_window()?.to_string()]);
+        }
         command.args(system.extra);
+        Ok(command)
+    }
+
+    /// A program of the case, told what it is and where: on its side of the cable, or both at the loopback of one.
+    fn addressed(&self, case: &Case, side: Side) -> Result<Command, String> {
+        let is_local = case.setting.scenario == Scenario::Verify;
+        let place = if is_local { Side::Publisher } else { side };
+        let mut command = self.spaces.command(place, &self.path(&case.system)?.to_string_lossy());
+        command.args([role(case.setting.load, side), "--system", case.system.name]);
+        if is_local {
+            command.args(["--interface", "lo", "--local", LOOPBACK, "--remote", LOOPBACK]);
+        } else {
+            command.args(["--interface", INTERFACE]);
+            command.args(["--local", side.address(), "--remote", side.other().address()]);
+        }
         Ok(command)
     }
 
@@ -156,6 +188,21 @@ impl Runner<'_> {
 /// For whoever starts or connects.
 fn soon() -> Deadline {
     Deadline::after(Duration::from_secs(30))
+}
+
+/// Bytes of datagrams in flight, as many as ours has with the buffer that this machine grants it: how often subscribers
+/// report, and how often they run dry and have to be woken, depends on it.
+fn equal_window() -> Result<u64, String> {
+    let path = "/proc/sys/net/core/rmem_max";
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+    let most: u64 = text.trim().parse().map_err(|error| format!("{path}: {error}"))?;
+    let granted = 2 * most.min(WIDE_BUFFER);
+    Ok((granted / 4 * 3).min(WIDE_REORDER) / charge(DATAGRAM) * DATAGRAM)
+}
+
+/// What a datagram takes of a socket's buffer, as the library reckons.
+const fn charge(bytes: u64) -> u64 {
+    1_024 + 2 * bytes
 }
 
 fn role(load: Load, side: Side) -> &'static str {

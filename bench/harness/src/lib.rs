@@ -4,6 +4,7 @@
 //! A system is two types, one that [publishes](Publish) and one that [receives](Receive), and a [`System`] that opens
 //! them from the [`Options`]. Its program is one line, [`main`]; the roles `pub`, `sub`, `ping` and `echo` follow.
 
+mod content;
 mod message;
 mod options;
 mod pacer;

@@ -32,6 +32,11 @@ impl Message {
         }
         &self.bytes
     }
+
+    /// All of it.
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
 }
 
 /// The number and the second word of a message; `None` if it is too short.

@@ -98,6 +98,9 @@ pub struct Options {
     /// How many messages to publish, whatever time it takes.
     #[arg(long)]
     pub messages: Option<u64>,
+    /// Every byte follows from the message's number: subscribers check it, and both sides tell a sum over everything.
+    #[arg(long)]
+    pub verify: bool,
     /// Messages a second, from intended send times; 0: as fast as it goes.
     #[arg(long, default_value_t = 0)]
     pub rate: u64,
@@ -203,6 +206,9 @@ impl Options {
         if self.port == u16::MAX {
             return Err("--port leaves no port for the way back".into());
         }
+        if self.verify && (self.is_paced() || self.slow > 0) {
+            return Err("--verify is for full speed".into());
+        }
         if self.mode.is_some_and(|mode| (mode == Mode::Paced) != self.is_paced()) {
             return Err("--mode and --rate contradict each other".into());
         }
@@ -255,7 +261,13 @@ mod tests {
 
     #[test]
     fn what_contradicts_itself_is_refused() {
-        for more in ["--mode paced", "--rate 5 --mode throughput", "--seconds nan", "--seconds 1e9"] {
+        for more in [
+            "--mode paced",
+            "--rate 5 --mode throughput",
+            "--seconds nan",
+            "--seconds 1e9",
+            "--verify --slow 1",
+        ] {
             assert!(parse(more).unwrap().check(&["a"]).is_err(), "{more}");
         }
         for more in ["--rate 5 --mode paced", "--mode throughput", "--seconds 0.25"] {

@@ -119,14 +119,19 @@ impl Schedule {
         }
     }
 
-    /// The publisher waits, or goes on.
-    pub(super) fn set_held(&mut self, now: Time, held: bool) {
+    /// The publisher waits for so many receivers, or goes on.
+    ///
+    /// They report by themselves; to ask helps only where a report was lost, and everybody answers. So the more there
+    /// are, the later they are asked: a thousand answers a second at most.
+    pub(super) fn set_held(&mut self, now: Time, held: bool, receivers: usize) {
         if self.is_ending() || held == (self.tone == Tone::Poll) {
             return;
         }
         self.tone = if held { Tone::Poll } else { Tone::Notice };
         (self.nap, self.busy) = (FIRST, false);
-        self.restart(now + FIRST);
+        let receivers = u32::try_from(receivers).unwrap_or(u32::MAX).max(1);
+        let first = if held { FIRST.saturating_mul(receivers).min(LAST) } else { FIRST };
+        (self.next, self.step) = (now + first, (2 * first).min(LAST));
     }
 
     /// END takes the place of the heartbeat: the first at once.
@@ -214,12 +219,24 @@ mod tests {
     fn a_held_publisher_polls() {
         let mut schedule = opened();
         run(&mut schedule, 100, |_| false);
-        schedule.set_held(Time::from_millis(100), true);
-        schedule.set_held(Time::from_millis(100), true);
+        schedule.set_held(Time::from_millis(100), true, 1);
+        schedule.set_held(Time::from_millis(100), true, 1);
         assert_eq!(schedule.tone(), Tone::Poll);
         assert_eq!(run(&mut schedule, 430, |_| true), [101, 103, 107, 115, 131, 163, 227, 327, 427]);
-        schedule.set_held(Time::from_millis(430), false);
+        schedule.set_held(Time::from_millis(430), false, 1);
         assert_eq!(run(&mut schedule, 434, |_| false), [431, 433]);
+    }
+
+    #[test]
+    fn a_large_group_is_polled_later() {
+        for (receivers, asked) in [(0, [101, 103, 107]), (16, [116, 148, 212]), (5_000, [200, 300, 400])] {
+            let mut schedule = opened();
+            run(&mut schedule, 100, |_| false);
+            schedule.sent(Time::from_millis(100));
+            schedule.set_held(Time::from_millis(100), true, receivers);
+            let polls = run(&mut schedule, 400, |_| true);
+            assert_eq!(polls[..3], asked, "{receivers}");
+        }
     }
 
     #[test]

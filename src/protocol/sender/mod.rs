@@ -214,7 +214,7 @@ impl Sender {
     /// The publisher waits for the [limit](Self::limit) to rise, or goes on. Saying the same again changes nothing.
     pub fn set_held(&mut self, now: Time, held: bool) {
         self.flow.set_held(now, held);
-        self.schedule.set_held(now, held);
+        self.schedule.set_held(now, held, self.group_size());
     }
 
     /// Everything was published: END takes the place of heartbeats, and repairs are served still.

@@ -65,13 +65,12 @@ impl System for Nakcast {
             harness::Policy::Block => Policy::BLOCK,
             harness::Policy::Drop => Policy::DROP,
         });
-        if let Some(bytes) = options.ring {
-            builder = builder.ring(bytes);
-        }
+        let ring = options.ring.unwrap_or(nakcast::RING);
+        builder = builder.ring(ring);
         // One message at a time and nothing but waiting in between: without a thread beside, as Aeron's invoker.
         let is_driven = options.is_spinning() && matches!(options.role, Role::Ping | Role::Echo);
         let publisher = how_to_send(builder, options).driven(is_driven).open()?;
-        Ok(Sending { publisher, is_driven, until_turn: TURN })
+        Ok(Sending { publisher, is_driven, until_turn: TURN, configured: publisher_bytes(ring) })
     }
 
     fn subscriber(options: &Options) -> Result<Receiving> {
@@ -86,7 +85,8 @@ impl System for Nakcast {
         let takes_many = is_sub && !options.is_paced();
         let sleeps = !options.is_spinning();
         let patience = if options.is_spinning() { SPIN } else { SLEEP };
-        Ok(Receiving { subscriber, takes_many, sleeps, is_sub, patience, told: Told::default() })
+        let configured = subscriber_bytes(options);
+        Ok(Receiving { subscriber, takes_many, sleeps, is_sub, patience, told: Told::default(), configured })
     }
 }
 
@@ -107,10 +107,26 @@ fn how_to_send(builder: PublisherBuilder, options: &Options) -> PublisherBuilder
 fn how_to_receive(builder: SubscriberBuilder, options: &Options) -> SubscriberBuilder {
     let builder =
         builder.segmentation(options.is_segmenting()).wait(wait(options)).busy_poll(busy_poll(options));
-    match options.window.and_then(|bytes| usize::try_from(bytes).ok()).filter(|bytes| *bytes > 0) {
-        Some(bytes) => builder.receive_buffer(4 * bytes).reorder_window(3 * bytes),
+    match reorder_window(options) {
+        Some(bytes) => builder.receive_buffer(bytes / 3 * 4).reorder_window(bytes),
         None => builder,
     }
+}
+
+/// What the documentation of `PublisherBuilder::ring` says.
+const fn publisher_bytes(ring: usize) -> usize {
+    ring + ring / 16 + (8 << 20) / 10
+}
+
+/// What the documentation of `SubscriberBuilder::reorder_window` says, with one source.
+fn subscriber_bytes(options: &Options) -> usize {
+    let buffers = if options.is_segmenting() { 512 << 10 } else { 4_300 << 10 };
+    buffers + reorder_window(options).unwrap_or(nakcast::REORDER_WINDOW) + (25 << 10)
+}
+
+fn reorder_window(options: &Options) -> Option<usize> {
+    let bytes = options.window.and_then(|bytes| usize::try_from(bytes).ok()).filter(|bytes| *bytes > 0)?;
+    Some(3 * bytes)
 }
 
 const fn busy_poll(options: &Options) -> Duration {
@@ -126,6 +142,8 @@ struct Sending {
     is_driven: bool,
     /// Messages until a publisher without a thread has its turn.
     until_turn: u32,
+    /// The memory that its settings say it takes.
+    configured: usize,
 }
 
 impl Publish for Sending {
@@ -157,6 +175,7 @@ impl Publish for Sending {
         let sender = stats.sender;
         let mut sent = Sent { repaired: sender.repaired_offsets, naks: sender.naks, ..Sent::default() };
         let mut note = |name: &str, value| drop(sent.notes.insert(name.into(), value));
+        note("configured_bytes", json!(self.configured));
         note("finished", json!(finished.err().map_or("yes".into(), |error| error.to_string())));
         note("segmentation", json!(stats.segmentation.to_string()));
         note("datagrams", json!(stats.batches));
@@ -211,6 +230,8 @@ struct Receiving {
     /// The longest that one call waits.
     patience: Duration,
     told: Told,
+    /// The most memory that its settings say it takes.
+    configured: usize,
 }
 
 impl Receiving {
@@ -263,6 +284,7 @@ impl Receive for Receiving {
         let (repaired, naks) = (sum(|stats| stats.repaired), sum(|stats| stats.naks));
         let mut heard = Heard { lost: self.told.lost, repaired, naks, ..Heard::default() };
         let mut note = |name: &str, value| drop(heard.notes.insert(name.into(), value));
+        note("configured_bytes", json!(self.configured));
         note("lost_reason", json!(self.told.reason.map(|reason| reason.to_string())));
         note("repaired_datagrams", json!(sum(|stats| stats.repairs)));
         note("datagrams", json!(sum(|stats| stats.batches)));

@@ -38,7 +38,7 @@ pub(crate) fn play<S: System>(options: &Options) -> Result<()> {
         system::pin(core).map_err(|error| format!("--core {core}: {error}"))?;
     }
     if let Some(seconds) = options.sample_rss {
-        sample_rss(Duration::try_from_secs_f64(seconds)?);
+        sample_memory(Duration::try_from_secs_f64(seconds)?)?;
     }
     let report = match options.role {
         Role::Pub => publish::play::<S>(options),
@@ -56,19 +56,28 @@ fn say(line: &str) -> Result<()> {
     Ok(out.flush()?)
 }
 
-/// Prints the resident set now and then, on a thread that sleeps meanwhile.
-fn sample_rss(every: Duration) {
+/// Prints the memory of this process before anything is opened, and then now and then, on a thread that sleeps
+/// meanwhile.
+fn sample_memory(every: Duration) -> Result<()> {
     let start = system::now();
+    sample(start)?;
     thread::spawn(move || {
         loop {
             thread::sleep(every);
-            let at_seconds = seconds_since(start);
-            let line = json!({ "rss_bytes": system::resident_bytes(), "at_seconds": at_seconds });
-            if say(&line.to_string()).is_err() {
+            if sample(start).is_err() {
                 process::exit(1);
             }
         }
     });
+    Ok(())
+}
+
+fn sample(start: u64) -> Result<()> {
+    let (rss_bytes, anonymous_bytes) = (system::resident_bytes(), system::anonymous_bytes());
+    let at_seconds = seconds_since(start);
+    let line =
+        json!({ "rss_bytes": rss_bytes, "anonymous_bytes": anonymous_bytes, "at_seconds": at_seconds });
+    say(&line.to_string())
 }
 
 /// Waits for the subscribers; `meanwhile` is called again and again.

@@ -1,11 +1,14 @@
 //! `pub`: as fast as it goes, or at a rate.
 
+use serde_json::json;
+
 use crate::Options;
 use crate::Pacer;
 use crate::Publish;
 use crate::Report;
 use crate::Result;
 use crate::System;
+use crate::content::Content;
 use crate::message::END;
 use crate::message::Message;
 use crate::roles::await_go;
@@ -25,9 +28,11 @@ pub(crate) fn play<S: System>(options: &Options) -> Result<Report> {
     await_go(|| publisher.idle())?;
 
     let mut message = Message::new(options.message_bytes());
+    let mut content = options.verify.then(|| Content::new(options.message_bytes()));
     let (cpu, start) = (ProcessorTime::now(), system::now());
-    let count = match options.rate {
-        0 => at_full_speed(&mut publisher, &mut message, options)?,
+    let count = match (&mut content, options.rate) {
+        (Some(content), _) => verifiable(&mut publisher, content, options)?,
+        (None, 0) => at_full_speed(&mut publisher, &mut message, options)?,
         _ => at_a_rate(&mut publisher, &mut message, options)?,
     };
     if S::RELIABLE {
@@ -36,12 +41,27 @@ pub(crate) fn play<S: System>(options: &Options) -> Result<Report> {
     let sent = publisher.finish()?;
     let (cpu, seconds) = (ProcessorTime::now().since(cpu), seconds_since(start));
     repeat_end::<S>(&mut publisher, &mut message, count)?;
-    let (repaired, naks, notes) = (sent.repaired, sent.naks, sent.notes);
+    let (repaired, naks, mut notes) = (sent.repaired, sent.naks, sent.notes);
+    notes.extend(content.map(|content| ("sum".to_owned(), json!(content.sum()))));
     Ok(Report { messages: count, seconds, repaired, naks, notes, ..report(options, cpu) })
 }
 
 /// No clock is read for a message.
 fn at_full_speed(publisher: &mut impl Publish, message: &mut Message, options: &Options) -> Result<u64> {
+    in_bursts(publisher, options, |publisher, sequence| publisher.publish(message.write(sequence, 0)))
+}
+
+/// The same with messages that can be checked.
+fn verifiable(publisher: &mut impl Publish, content: &mut Content, options: &Options) -> Result<u64> {
+    in_bursts(publisher, options, |publisher, sequence| publisher.publish(content.write(sequence)))
+}
+
+#[inline]
+fn in_bursts<P: Publish>(
+    publisher: &mut P,
+    options: &Options,
+    mut publish: impl FnMut(&mut P, u64) -> Result<()>,
+) -> Result<u64> {
     let most = options.messages.unwrap_or(u64::MAX);
     let deadline = match options.messages {
         Some(_) => u64::MAX,
@@ -50,7 +70,7 @@ fn at_full_speed(publisher: &mut impl Publish, message: &mut Message, options: &
     let mut sequence = 0;
     while sequence < most && system::now() < deadline {
         for _ in 0..BURST.min(most - sequence) {
-            publisher.publish(message.write(sequence, 0))?;
+            publish(publisher, sequence)?;
             sequence += 1;
         }
         publisher.idle()?;

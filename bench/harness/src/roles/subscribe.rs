@@ -11,6 +11,7 @@ use crate::Received;
 use crate::Report;
 use crate::Result;
 use crate::System;
+use crate::content::Content;
 use crate::roles::PATIENCE;
 use crate::roles::report;
 use crate::roles::say;
@@ -27,9 +28,15 @@ pub(crate) fn play<S: System>(options: &Options) -> Result<Report> {
     let mut tally = Tally::new(options.message_bytes());
     say("ready")?;
 
-    await_first(&mut subscriber, &mut tally, options)?;
+    let mut content = options.verify.then(|| Content::new(options.message_bytes()));
+    match &mut content {
+        Some(content) => await_first(&mut subscriber, &mut Checked { tally: &mut tally, content }, options)?,
+        None => await_first(&mut subscriber, &mut tally, options)?,
+    }
     let (cpu, start) = (ProcessorTime::now(), system::now());
-    let (end, last) = if options.slow > 0 {
+    let (end, last) = if let Some(content) = &mut content {
+        until_end::<S>(&mut subscriber, options, &mut Checked { tally: &mut tally, content })?
+    } else if options.slow > 0 {
         let mut each = Slow { tally: &mut tally, pause: Duration::from_micros(options.slow), since: 0 };
         until_end::<S>(&mut subscriber, options, &mut each)?
     } else {
@@ -43,12 +50,17 @@ pub(crate) fn play<S: System>(options: &Options) -> Result<Report> {
     fill(&mut report, &tally, &subscriber.counters());
     report.seconds = last.saturating_sub(start) as f64 / 1e9;
     report.notes.insert("end".into(), json!(end));
+    if let Some(content) = content {
+        report.notes.insert("sum".into(), json!(content.sum()));
+        report.notes.insert("wrong".into(), json!(content.wrong));
+    }
     Ok(report)
 }
 
 /// What becomes of messages.
 trait Take {
     fn take(&mut self, message: &[u8]);
+    fn has_begun(&self) -> bool;
     fn has_ended(&self) -> bool;
 }
 
@@ -56,6 +68,10 @@ impl Take for Tally {
     #[inline]
     fn take(&mut self, message: &[u8]) {
         Self::take(self, message);
+    }
+
+    fn has_begun(&self) -> bool {
+        Self::has_begun(self)
     }
 
     fn has_ended(&self) -> bool {
@@ -80,13 +96,41 @@ impl Take for Slow<'_> {
         }
     }
 
+    fn has_begun(&self) -> bool {
+        self.tally.has_begun()
+    }
+
+    fn has_ended(&self) -> bool {
+        self.tally.published.is_some()
+    }
+}
+
+/// A tally that looks at every byte.
+struct Checked<'a> {
+    tally: &'a mut Tally,
+    content: &'a mut Content,
+}
+
+impl Take for Checked<'_> {
+    fn take(&mut self, message: &[u8]) {
+        self.tally.take(message);
+        // The message that ends the run is no part of it.
+        if !self.has_ended() {
+            self.content.check(message);
+        }
+    }
+
+    fn has_begun(&self) -> bool {
+        self.tally.has_begun()
+    }
+
     fn has_ended(&self) -> bool {
         self.tally.published.is_some()
     }
 }
 
 /// What comes before a message, such as that a source is up, does not start the clock.
-fn await_first(subscriber: &mut impl Receive, tally: &mut Tally, options: &Options) -> Result<()> {
+fn await_first(subscriber: &mut impl Receive, tally: &mut impl Take, options: &Options) -> Result<()> {
     let mut watch = Watch::new(options);
     loop {
         let received = subscriber.receive(|message| tally.take(message))?;

@@ -3,7 +3,7 @@
 #
 #   bench/run.sh                            everything: a quarter of an hour and more; prints Markdown
 #   bench/run.sh --out bench                the same, into bench/RESULTS.md and bench/results.svg
-#   bench/run.sh throughput recovery        some of throughput, tcp, verify, recovery, paced, roundtrip, cpu, fanout, memory, slow
+#   bench/run.sh throughput recovery        some of throughput, tcp, verify, late, recovery, paced, roundtrip, cpu, fanout, memory, slow
 #   bench/run.sh --no-peers ...             without the other systems, which take minutes to build
 #   bench/run.sh --quick                    half a minute: whether everything works; figures mean nothing
 #   bench/run.sh memory --memory-minutes 10

@@ -10,9 +10,11 @@ use crate::plan::AERON_TUNED;
 use crate::plan::Case;
 use crate::plan::Crowd;
 use crate::plan::FULL;
+use crate::plan::LATE;
 use crate::plan::MEMORY;
 use crate::plan::NAKCAST;
 use crate::plan::NAKCAST_DROP;
+use crate::plan::NAKCAST_LATE;
 use crate::plan::NAKCAST_TCP;
 use crate::plan::NAKCAST_WIDE;
 use crate::plan::PACED;
@@ -129,6 +131,7 @@ pub(crate) fn all() -> Vec<Bar> {
     bars.extend(memory());
     bars.extend(slow());
     bars.push(verified());
+    bars.push(late());
     let lossless = Scenario::ALL.into_iter().filter(|scenario| *scenario != Scenario::Slow);
     bars.extend(lossless.map(|scenario| Bar {
         scenario,
@@ -252,7 +255,7 @@ fn cost() -> [Bar; 2] {
 
 fn crowd() -> Bar {
     let cpu = |system, fast| {
-        let crowd = Crowd { fast, slow: 0 };
+        let crowd = Crowd { fast, slow: 0, late: 0 };
         let setting = Setting { wait: Wait::Block, crowd, ..setting(Scenario::Fanout) };
         Figure(Metric::PublisherCpu, Case { system, setting })
     };
@@ -288,7 +291,7 @@ fn memory() -> [Bar; 4] {
 
 fn slow() -> [Bar; 4] {
     let published = |system, fast, slow| {
-        let crowd = Crowd { fast, slow };
+        let crowd = Crowd { fast, slow, late: 0 };
         let setting = Setting { wait: Wait::Block, crowd, ..SLOW };
         Figure(Metric::Published, Case { system, setting })
     };
@@ -310,10 +313,22 @@ fn slow() -> [Bar; 4] {
 
 /// Nobody got anything but what was published.
 fn verified() -> Bar {
-    let crowd = Crowd { fast: 4, slow: 0 };
+    let crowd = Crowd { fast: 4, slow: 0, late: 0 };
     let case = Case { system: NAKCAST_TCP, setting: Setting { wait: Wait::Block, crowd, ..VERIFY } };
     let name = "10 million over TCP to 4 subscribers: those that got anything else";
     plain(name, Wanted::AtMost(0.0), Figure(Metric::Different, case))
+}
+
+fn late() -> Bar {
+    let p99 = |late| {
+        let setting = Setting { wait: Wait::Block, crowd: Crowd { fast: 1, slow: 0, late }, ..LATE };
+        Figure(Metric::P99, Case { system: NAKCAST_LATE, setting })
+    };
+    ratio(
+        "a gigabyte a minute: p99 beside three late joiners / without",
+        Wanted::AtMost(1.5),
+        [p99(3), p99(0)],
+    )
 }
 
 #[cfg(test)]
@@ -363,7 +378,7 @@ mod tests {
     #[test]
     fn growth_beyond_that_of_raw() {
         let case = |system, fast| {
-            let crowd = Crowd { fast, slow: 0 };
+            let crowd = Crowd { fast, slow: 0, late: 0 };
             Case { system, setting: Setting { wait: Wait::Block, crowd, ..setting(Scenario::Fanout) } }
         };
         let runs = [(NAKCAST_WIDE, 1, 4), (NAKCAST_WIDE, 16, 1), (RAW_RING, 1, 4), (RAW_RING, 16, 2)];

@@ -138,8 +138,8 @@ impl Metric {
         let figure = match self {
             Self::Delivered => delivered(case, run)?,
             Self::Published => run.publisher.messages as f64 / run.asked_seconds / 1e6,
-            Self::Lost => lost(run.subscribers.iter().take(fast(case)), run) as f64,
-            Self::SlowLost => lost(run.subscribers.iter().skip(fast(case)), run) as f64,
+            Self::Lost => lost(split(case, run).0, run) as f64,
+            Self::SlowLost => lost(split(case, run).1, run) as f64,
             Self::Different => different(run)?,
             Self::PublisherCpu => outcome::cpu_per_million(&run.publisher),
             Self::SubscriberCpu => outcome::cpu_per_million(run.subscribers.first()?),
@@ -181,6 +181,17 @@ fn different(run: &Run) -> Option<f64> {
         outcome::note(report, "sum") == Some(sum) && outcome::note(report, "wrong") == Some(0.0)
     };
     Some((run.subscribers.len() - run.subscribers.iter().filter(is_same).count()) as f64)
+}
+
+/// The subscribers that should get everything, and those that cannot.
+fn split<'a>(
+    case: &Case,
+    run: &'a Run,
+) -> (impl Iterator<Item = &'a Report>, impl Iterator<Item = &'a Report>) {
+    let slow = fast(case)..fast(case) + case.setting.crowd.slow as usize;
+    let reports = run.subscribers.iter().enumerate();
+    let others = reports.clone().filter(|(number, _)| !slow.contains(number)).map(|(_, report)| report);
+    (others.collect::<Vec<_>>().into_iter(), run.subscribers.get(slow).unwrap_or_default().iter())
 }
 
 /// How many subscribers should keep up.

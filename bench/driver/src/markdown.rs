@@ -105,6 +105,7 @@ fn columns(scenario: Scenario) -> &'static [Metric] {
     match scenario {
         Scenario::Throughput | Scenario::Tcp => &[Delivered, Lost, PublisherCpu, SubscriberCpu],
         Scenario::Verify => &[Delivered, Lost, Different, PublisherCpu, SubscriberCpu],
+        Scenario::Late => &[P50, P99, P999, Lost, PublisherCpu, SubscriberCpu],
         Scenario::Recovery => &[Delivered, Lost, Dropped, RepairsPerLost, PublisherCpu, SubscriberCpu],
         Scenario::Paced => &[P50, P99, P999, Lost, Dropped, RepairsPerLost],
         Scenario::Roundtrip => &[P50, P99, P999, Lost],

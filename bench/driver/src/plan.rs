@@ -10,6 +10,7 @@ pub(crate) enum Scenario {
     Throughput,
     Tcp,
     Verify,
+    Late,
     Recovery,
     Paced,
     Roundtrip,
@@ -53,6 +54,8 @@ pub(crate) struct Crowd {
     pub(crate) fast: u32,
     /// Those that cannot keep up.
     pub(crate) slow: u32,
+    /// Those that come when half of the time is over, and want everything.
+    pub(crate) late: u32,
 }
 
 /// Under what circumstances a system is run.
@@ -102,6 +105,13 @@ pub(crate) const NAKCAST: System = ours("nakcast", &[]);
 /// As much in flight as this machine grants; the raw program then has the same.
 pub(crate) const NAKCAST_WIDE: System = ours("nakcast", &["--window", "8388608"]);
 pub(crate) const NAKCAST_TCP: System = System { label: "nakcast, tcp", name: "nakcast-tcp", ..NAKCAST };
+/// A group, and TCP for those who come late; a ring that holds everything.
+pub(crate) const NAKCAST_LATE: System = System {
+    label: "nakcast, udp and tcp",
+    name: "nakcast-late",
+    extra: &["--ring", "268435456"],
+    ..NAKCAST
+};
 pub(crate) const NAKCAST_DROP: System = ours("nakcast, drop", &["--policy", "drop"]);
 pub(crate) const RAW_ONE: System = raw("raw-one");
 pub(crate) const RAW_SENDMMSG: System = raw("raw-sendmmsg");
@@ -122,7 +132,7 @@ pub(crate) const fn setting(scenario: Scenario) -> Setting {
         loss: 0,
         load: Load::Full,
         wait: Wait::Spin,
-        crowd: Crowd { fast: 1, slow: 0 },
+        crowd: Crowd { fast: 1, slow: 0, late: 0 },
     }
 }
 
@@ -141,7 +151,7 @@ const fn row(systems: &'static [System], base: Setting) -> Row {
 }
 
 const fn alone(fast: u32) -> Crowd {
-    Crowd { fast, slow: 0 }
+    Crowd { fast, slow: 0, late: 0 }
 }
 
 const ALONE: &[Crowd] = &[alone(1)];
@@ -157,6 +167,9 @@ pub(crate) const VERIFY: Setting = Setting { bytes: 100, trains: Trains::Whole, 
 pub(crate) const PACED: Setting = Setting { trains: Trains::Cut, load: PACE, ..setting(Scenario::Paced) };
 pub(crate) const ROUNDTRIP: Setting =
     Setting { trains: Trains::Whole, load: Load::RoundTrips, ..setting(Scenario::Roundtrip) };
+/// A gigabyte a minute.
+pub(crate) const LATE: Setting =
+    Setting { bytes: 100, trains: Trains::Whole, load: Load::Paced(166_667), ..setting(Scenario::Late) };
 pub(crate) const MEMORY: Setting = Setting { trains: Trains::Cut, ..setting(Scenario::Memory) };
 pub(crate) const SLOW: Setting = Setting { trains: Trains::Cut, ..setting(Scenario::Slow) };
 
@@ -171,6 +184,12 @@ const PLAN: &[Row] = &[
         ..row(&[NAKCAST_TCP, ZMQ, NNG], Setting { trains: Trains::Whole, ..setting(Scenario::Tcp) })
     },
     Row { waits: &[Wait::Block], crowds: &[alone(4)], bytes: &[100], ..row(&[NAKCAST_TCP], VERIFY) },
+    Row {
+        bytes: &[100],
+        waits: &[Wait::Block],
+        crowds: &[alone(1), Crowd { fast: 1, slow: 0, late: 3 }, alone(4)],
+        ..row(&[NAKCAST_LATE], LATE)
+    },
     Row { loss: LOSSES, ..row(&[NAKCAST, AERON, AERON_TUNED, ZMQ], RECOVERY) },
     row(&[RAW_ONE, ZMQ, NNG], PACED),
     Row { loss: LOSSES, ..row(&[NAKCAST, AERON_TUNED], PACED) },
@@ -184,7 +203,7 @@ const PLAN: &[Row] = &[
     Row { loss: &[100], ..row(&[NAKCAST], MEMORY) },
     Row {
         waits: &[Wait::Block],
-        crowds: &[alone(1), alone(2), Crowd { fast: 1, slow: 1 }],
+        crowds: &[alone(1), alone(2), Crowd { fast: 1, slow: 1, late: 0 }],
         ..row(&[NAKCAST_DROP, RAW_RING], SLOW)
     },
 ];
@@ -216,16 +235,17 @@ pub(crate) fn cases(scenario: Scenario) -> Vec<Case> {
 impl Case {
     /// Whether the scenario is about a loss that is told, or the system does not repair.
     pub(crate) fn may_lose(&self) -> bool {
-        ![NAKCAST.name, NAKCAST_TCP.name].contains(&self.system.name)
+        ![NAKCAST.name, NAKCAST_TCP.name, NAKCAST_LATE.name].contains(&self.system.name)
             || self.setting.scenario == Scenario::Slow
     }
 }
 
 impl Scenario {
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Throughput,
         Self::Tcp,
         Self::Verify,
+        Self::Late,
         Self::Recovery,
         Self::Paced,
         Self::Roundtrip,
@@ -243,6 +263,10 @@ impl Scenario {
             Self::Verify => {
                 "10 million messages over loopback to 4 subscribers at a connection each, nobody left behind; every byte \
                  is checked, and all sides' sums over everything are compared."
+            }
+            Self::Late => {
+                "A gigabyte a minute; the latencies are those of one that is there from the start, beside three that come \
+                 when half of the time is over and want everything from offset 0, or that are there as well."
             }
             Self::Recovery => {
                 "Full rate with loss, every train cut into datagrams, one subscriber that spins."
@@ -292,10 +316,11 @@ impl fmt::Display for Wait {
 
 impl fmt::Display for Crowd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.fast, self.slow) {
-            (1, 0) => f.write_str("1 subscriber"),
-            (fast, 0) => write!(f, "{fast} subscribers"),
-            (fast, slow) => write!(f, "{fast} + {slow} slow"),
+        match (self.fast, self.slow, self.late) {
+            (1, 0, 0) => f.write_str("1 subscriber"),
+            (fast, 0, 0) => write!(f, "{fast} subscribers"),
+            (fast, slow, 0) => write!(f, "{fast} + {slow} slow"),
+            (fast, _, late) => write!(f, "{fast} + {late} late"),
         }
     }
 }
@@ -311,7 +336,9 @@ impl fmt::Display for Setting {
             Scenario::Roundtrip => write!(f, "{} B, {}", self.bytes, self.wait),
             Scenario::Tcp => write!(f, "{} B, {}", self.bytes, self.wait),
             Scenario::Cpu => write!(f, "{} B, {}, {}", self.bytes, self.trains, self.wait),
-            Scenario::Fanout | Scenario::Slow | Scenario::Verify => write!(f, "{}", self.crowd),
+            Scenario::Fanout | Scenario::Slow | Scenario::Verify | Scenario::Late => {
+                write!(f, "{}", self.crowd)
+            }
         }
     }
 }

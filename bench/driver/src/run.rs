@@ -14,6 +14,7 @@ use crate::options::Options;
 use crate::outcome::Memory;
 use crate::plan::Case;
 use crate::plan::Load;
+use crate::plan::NAKCAST;
 use crate::plan::RAW_RING;
 use crate::plan::Scenario;
 use crate::plan::System;
@@ -85,7 +86,7 @@ impl Runner<'_> {
         let mut programs = Programs::new();
         let mut subscribers = Vec::new();
         for number in 0..crowd.fast + crowd.slow {
-            let mut command = self.command(case, Side::Subscriber)?;
+            let mut command = self.command(case, Side::Subscriber, early(case))?;
             if number >= crowd.fast {
                 command.args(["--slow", SLOW]);
                 if case.system == RAW_RING {
@@ -98,11 +99,21 @@ impl Runner<'_> {
         let is_ready = |program: &Program| program.is_ready;
         let has_ended = |program: &Program| program.report.is_some();
         programs.wait_for(&subscribers, is_ready, soon())?;
-        let mut command = self.command(case, Side::Publisher)?;
+        let mut command = self.command(case, Side::Publisher, case.system.name)?;
         command.args(["--subscribers", &subscribers.len().to_string()]);
         let publisher = programs.start(&mut command)?;
         programs.wait_for(&[publisher], is_ready, soon())?;
         programs.say(publisher, "go");
+        if crowd.late > 0 {
+            thread::sleep(Duration::from_secs_f64(self.seconds(case) / 2.0));
+        }
+        for _ in 0..crowd.late {
+            subscribers.push(programs.start(&mut self.command(
+                case,
+                Side::Subscriber,
+                case.system.name,
+            )?)?);
+        }
         let end = Deadline::after(Duration::from_secs_f64(self.seconds(case) * 3.0 + 60.0));
         programs.wait_for(&subscribers, has_ended, end)?;
         programs.say(publisher, "done");
@@ -130,14 +141,16 @@ impl Runner<'_> {
     fn seconds(&self, case: &Case) -> f64 {
         match case.setting.scenario {
             Scenario::Memory => self.options.memory_seconds(),
+            // What is held when they come is to take a while.
+            Scenario::Late => 3.0 * self.options.seconds(),
             _ => self.options.seconds(),
         }
     }
 
     /// A program of the case, with everything that both sides are told.
-    fn command(&self, case: &Case, side: Side) -> Result<Command, String> {
+    fn command(&self, case: &Case, side: Side, name: &str) -> Result<Command, String> {
         let (system, setting) = (&case.system, &case.setting);
-        let mut command = self.addressed(case, side)?;
+        let mut command = self.addressed(case, side, name)?;
         command.args(["--port", &(10_000 + self.count % 2_000 * 10).to_string()]);
         command.args(["--bytes", &setting.bytes.to_string()]);
         command.args(["--seconds", &self.seconds(case).to_string()]);
@@ -162,11 +175,11 @@ impl Runner<'_> {
     }
 
     /// A program of the case, told what it is and where: on its side of the cable, or both at the loopback of one.
-    fn addressed(&self, case: &Case, side: Side) -> Result<Command, String> {
+    fn addressed(&self, case: &Case, side: Side, name: &str) -> Result<Command, String> {
         let is_local = case.setting.scenario == Scenario::Verify;
         let place = if is_local { Side::Publisher } else { side };
         let mut command = self.spaces.command(place, &self.path(&case.system)?.to_string_lossy());
-        command.args([role(case.setting.load, side), "--system", case.system.name]);
+        command.args([role(case.setting.load, side), "--system", name]);
         if is_local {
             command.args(["--interface", "lo", "--local", LOOPBACK, "--remote", LOOPBACK]);
         } else {
@@ -203,6 +216,11 @@ fn equal_window() -> Result<u64, String> {
 /// What a datagram takes of a socket's buffer, as the library reckons.
 const fn charge(bytes: u64) -> u64 {
     1_024 + 2 * bytes
+}
+
+/// What a subscriber is called that is there from the start: it has no need of history.
+fn early(case: &Case) -> &'static str {
+    if case.setting.scenario == Scenario::Late { NAKCAST.name } else { case.system.name }
 }
 
 fn role(load: Load, side: Side) -> &'static str {

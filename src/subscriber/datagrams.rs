@@ -220,11 +220,9 @@ impl Datagrams {
     pub(super) fn nap(&mut self) -> Result<(), Error> {
         let taken = self.data.receive_asleep(&mut self.pool).map_err(Error::system("receiving"))?;
         self.naps.idle = taken == 0;
-        self.seen.data = match taken {
-            0 => Holds::Nothing,
-            _ if UdpSocket::is_emptied(&self.pool) => Holds::NoMore,
-            _ => Holds::Unknown,
-        };
+        // A process that was stopped meanwhile has slept through what came: only a look tells that there is nothing.
+        let is_emptied = taken > 0 && UdpSocket::is_emptied(&self.pool);
+        self.seen.data = if is_emptied { Holds::NoMore } else { Holds::Unknown };
         Ok(())
     }
 

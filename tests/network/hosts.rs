@@ -29,6 +29,8 @@ fn a_subscriber_that_is_stopped_loses_by_name_under_drop() {
     running.publish(10, 90);
     running.wait_for(S2, 90);
     running.wait_for(S3, 90);
+    // For longer than a publisher may be silent: what waits in its socket says that this one was not.
+    running.at(S2).wait_for_quiet(Duration::from_secs(4));
     running.at(S1).signal("CONT");
     running.publish(90, 100);
     let outcome = running.end();

@@ -7,7 +7,10 @@ mod gaps;
 mod guard;
 mod handle;
 mod history;
+mod line;
 mod outgoing;
+mod passing;
+mod quiet;
 mod recovery;
 mod report;
 mod settings;
@@ -25,6 +28,7 @@ use crate::offset::Offset;
 use crate::offset::OffsetRange;
 use crate::protocol::receiver::admission::Sessions;
 use crate::protocol::receiver::outgoing::Outgoing;
+use crate::protocol::receiver::quiet::Quiet;
 use crate::protocol::receiver::source::Source;
 use crate::time::Jitter;
 use crate::time::Time;
@@ -35,6 +39,11 @@ pub use book::Book;
 pub use guard::GUARD_BATCHES;
 pub use history::Beginning;
 pub use history::Wanted;
+pub use line::LineId;
+pub use line::LineRow;
+pub use line::LineStats;
+pub use line::Origin;
+pub use quiet::LineNews;
 pub use settings::DownReason;
 pub use settings::LostReason;
 pub use settings::Order;
@@ -125,6 +134,7 @@ pub struct Receiver {
     /// The one whose history comes over a connection now.
     fetching: Option<usize>,
     sessions: Sessions,
+    quiet: Quiet,
     ups: Vec<Up>,
     outgoing: Outgoing,
     jitter: Jitter,
@@ -147,6 +157,7 @@ impl Receiver {
             latest: 0,
             fetching: None,
             sessions: Sessions::default(),
+            quiet: Quiet::new(settings.lines),
             ups: Vec::new(),
             outgoing: Outgoing::default(),
             jitter: Jitter::new(settings.seed),
@@ -178,6 +189,13 @@ impl Receiver {
             }
             self.outgoing.ask(index, |asks| source.recover(now, &mut self.jitter, asks));
         }
+        if self.settings.lines > 1 && self.is_anybody_up() {
+            self.stats.line_silences += self.quiet.look(now, self.settings.silence);
+        }
+    }
+
+    pub(super) fn is_anybody_up(&self) -> bool {
+        self.sources.iter().any(|source| source.down.is_none())
     }
 
     /// Whether anything is missing from any source.
@@ -208,6 +226,7 @@ impl Receiver {
         self.sources
             .iter()
             .filter_map(|source| present(source).into_iter().chain(source.report.due()).min())
+            .chain(self.quiet.next_timeout().filter(|_| self.is_anybody_up()))
             .min()
     }
 
@@ -330,7 +349,9 @@ impl Receiver {
         if away < AWAY {
             return;
         }
+        self.quiet.forgive(away);
         for source in &mut self.sources {
+            source.lines.forgive(away);
             let due = source.gaps.earliest().into_iter().chain(source.fetch_deadline()).min();
             let overdue = due.map_or(Duration::ZERO, |due| now.since(due));
             if overdue >= AWAY {

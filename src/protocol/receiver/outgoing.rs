@@ -9,6 +9,8 @@ use zerocopy::little_endian::U64;
 use crate::offset::Offset;
 use crate::offset::OffsetRange;
 use crate::protocol::Receiver;
+use crate::protocol::receiver::line::LineId;
+use crate::protocol::receiver::line::Origin;
 use crate::protocol::receiver::source::Source;
 use crate::time::Time;
 use crate::wire::Flags;
@@ -29,6 +31,10 @@ pub(super) struct Outgoing {
     ranges: Vec<OffsetRange>,
     shown: Vec<u8>,
     to: Option<SocketAddr>,
+    /// The line that the datagram shown goes by.
+    line: LineId,
+    /// The same datagram goes there as well.
+    also: Option<Origin>,
 }
 
 impl Outgoing {
@@ -74,14 +80,23 @@ impl Receiver {
     /// The datagram that should go out now, and to whom; the same one until [`Receiver::sent`] is called.
     pub fn peek_transmit(&mut self, now: Time) -> Option<(SocketAddr, &[u8])> {
         if self.outgoing.to.is_none() {
-            self.outgoing.to = self.next_nak().or_else(|| self.next_status(now));
+            self.outgoing.to = self.next_nak(now).or_else(|| self.next_status(now));
         }
         Some((self.outgoing.to?, &self.outgoing.shown))
+    }
+
+    /// The line by which the datagram that is shown should go out.
+    #[must_use]
+    pub const fn transmit_line(&self) -> LineId {
+        self.outgoing.line
     }
 
     /// The datagram that was shown last has been sent.
     pub const fn sent(&mut self) {
         self.outgoing.to = None;
+        if let Some(also) = self.outgoing.also.take() {
+            (self.outgoing.to, self.outgoing.line) = (Some(also.address), also.line);
+        }
     }
 
     /// Tells every publisher that this receiver goes away.
@@ -91,9 +106,11 @@ impl Receiver {
         present.for_each(|source| source.report.bring_forward(now));
     }
 
-    fn next_nak(&mut self) -> Option<SocketAddr> {
+    fn next_nak(&mut self, now: Time) -> Option<SocketAddr> {
         let index = self.outgoing.take_nak(&mut self.ranges)?;
         let source = self.sources.get_mut(index)?;
+        source.choose_line(now);
+        self.outgoing.line = source.lines.main();
         source.stats.naks += 1;
         source.stats.nak_ranges += self.ranges.len() as u64;
         let head = head(source, self.settings.stream, Offset::ZERO);
@@ -107,6 +124,9 @@ impl Receiver {
         let window = u32::try_from(self.window()).unwrap_or(u32::MAX);
         let flags = U16::new(self.status_flags());
         let source = self.sources.iter_mut().find(is_due)?;
+        source.choose_line(now);
+        self.outgoing.line = source.lines.main();
+        self.outgoing.also = source.connection(now).filter(|also| also.line != self.outgoing.line);
         let every = (source.down.is_none() && !self.leaving).then_some(source.group.status_every);
         let time = source.report.on_sent(every, now, &mut self.jitter);
         let status = Status {

@@ -32,9 +32,14 @@ pub enum Error {
     /// A publisher has no use for topics in its URI.
     #[error("topic= is for subscribers: leave it out of the publisher's URI")]
     TopicsAtPublisher,
-    /// A subscriber follows one endpoint.
-    #[error("a subscriber follows one endpoint: leave out `.udp(..)` or `.tcp(..)`")]
-    TwoEndpoints,
+    /// The lines of a subscriber carry one stream.
+    #[error("one line names stream {one} and another stream {other}: write the same stream= in all of them")]
+    LinesDiffer {
+        /// The first line.
+        one: StreamId,
+        /// Another.
+        other: StreamId,
+    },
     /// A connection loses nothing, on purpose or otherwise.
     #[error(
         "faults lose datagrams, which a tcp:// endpoint has none of: leave `.faults(..)` out, or use udp://"

@@ -3,11 +3,15 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use crate::endpoint::Endpoint;
 pub use crate::io::ConnectionStats;
 pub use crate::io::Offload;
 use crate::offset::Offset;
 pub use crate::protocol::Book;
 use crate::protocol::DownReason;
+pub use crate::protocol::LineId;
+pub use crate::protocol::LineRow;
+pub use crate::protocol::LineStats;
 pub use crate::protocol::ReceiverRow;
 pub use crate::protocol::ReceiverStats;
 pub use crate::protocol::RepairTimes;
@@ -106,6 +110,20 @@ pub struct SubscriberStats {
     pub connection: ConnectionStats,
 }
 
+/// One of several lines of a subscriber.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LineSnapshot {
+    /// What it listens to.
+    pub endpoint: Endpoint,
+    /// Nobody was heard on it for the time of silence, while somebody was on another.
+    pub is_silent: bool,
+    /// Datagrams that the kernel dropped because its buffer was full.
+    pub kernel_drops: u64,
+    /// Datagrams lost on purpose.
+    pub faults: u64,
+}
+
 /// One source, as a subscriber sees it.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -122,6 +140,8 @@ pub struct SourceSnapshot {
     pub book: Book,
     /// The smoothed round trip to it, once measured.
     pub round_trip: Option<Duration>,
+    /// What each line has brought of it, in the order in which they were named; none where there is one line.
+    pub lines: Vec<LineRow>,
     /// Counters.
     pub stats: SourceStats,
 }

@@ -18,6 +18,8 @@ use crate::wire::TOPIC_BYTES;
 
 /// Connections of subscribers that a publisher keeps at the same time.
 pub const STREAMS: usize = 4_096;
+/// Lines of datagrams that one subscriber may have.
+pub(crate) const LINES: usize = 8;
 /// Prefixes of topics that one subscriber may name over TCP.
 pub const TOPICS: usize = HELLO_TOPICS;
 
@@ -66,6 +68,13 @@ pub(crate) struct Carriers {
     pub(crate) stream: StreamId,
 }
 
+/// What a subscriber listens to: one line at least.
+#[derive(Debug, Clone)]
+pub(crate) struct Followed {
+    pub(crate) udp: Vec<UdpEndpoint>,
+    pub(crate) tcp: Option<TcpEndpoint>,
+}
+
 impl PublisherBuilder {
     /// Where to listen for subscribers that connect, such as `tcp://0.0.0.0:7001`; port 0 takes any that is free. It may
     /// stand beside [`udp`](Self::udp): offsets are the same, and subscribers of either kind may come and go. An error in the
@@ -112,6 +121,9 @@ impl PublisherBuilder {
 impl SubscriberBuilder {
     /// The publisher to connect to, such as `tcp://feed.example.com:7001?topic=AAPL`; a name that stands for several
     /// addresses is tried at each. It need not be there yet. An error in the URI, or a name that nobody knows, is told by `open`.
+    ///
+    /// Beside [`udp`](Self::udp) it is one line more. A cut ends nothing then: the connection is made again, as ever, and
+    /// goes on where the subscriber is. What lies in the past comes as it does to a subscriber of datagrams.
     pub fn tcp(mut self, uri: &str) -> Self {
         self.tcp = Some(uri.parse());
         self
@@ -147,26 +159,31 @@ impl SubscriberBuilder {
     pub(crate) fn uri(self, uri: &str) -> Self {
         match uri.parse::<Endpoint>() {
             Ok(endpoint) => self.endpoint(endpoint),
-            Err(error) => Self { udp: Some(Err(error)), ..self },
+            Err(error) => Self { udp: vec![Err(error)], ..self },
         }
     }
 
     /// What to listen to. The topics of the URI are moved to those named one by one.
-    pub(super) fn line(&self) -> Result<Endpoint, Error> {
-        match (self.udp.clone().transpose()?, self.tcp.clone().transpose()?) {
-            (Some(_), Some(_)) => Err(Error::TwoEndpoints),
-            (None, None) => Err(Error::NoEndpoint),
-            (Some(udp), None) => Ok(Endpoint::Udp(udp)),
-            (None, Some(tcp)) => self.check_stream(tcp).map(Endpoint::Tcp),
+    pub(super) fn followed(&self) -> Result<Followed, Error> {
+        let udp = self.udp.iter().cloned().collect::<Result<Vec<_>, _>>()?;
+        let tcp = self.tcp.clone().transpose()?;
+        within_count("the number of lines of datagrams", udp.len(), 0, LINES)?;
+        let streams: Vec<_> =
+            udp.iter().map(|udp| udp.stream).chain(tcp.as_ref().map(|tcp| tcp.stream)).collect();
+        let Some(&one) = streams.first() else { return Err(Error::NoEndpoint) };
+        if let Some(&other) = streams.iter().find(|stream| **stream != one) {
+            return Err(Error::LinesDiffer { one, other });
         }
+        if udp.is_empty() && !self.faults.is_none() {
+            return Err(Error::FaultsNeedUdp);
+        }
+        let tcp = tcp.map(|tcp| self.check_stream(tcp)).transpose()?;
+        Ok(Followed { udp, tcp })
     }
 
     fn check_stream(&self, mut endpoint: TcpEndpoint) -> Result<TcpEndpoint, Error> {
         if endpoint.port == 0 {
             return Err(EndpointError::Port.into());
-        }
-        if !self.faults.is_none() {
-            return Err(Error::FaultsNeedUdp);
         }
         self.reconnect.check()?;
         endpoint.topics.extend(self.topics.iter().cloned());

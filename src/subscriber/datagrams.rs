@@ -85,13 +85,25 @@ impl Datagrams {
     }
 
     /// The next datagram of those taken from the sockets, but for those lost on purpose.
+    #[inline]
     pub(super) fn next_datagram(&mut self) -> Option<(SocketAddr, &[u8])> {
+        let span = self.advance()?;
+        Some((self.pool.from(span), self.pool.bytes(span)))
+    }
+
+    /// The same, without its bytes: they are the [current](Self::current) ones.
+    pub(super) fn next_sender(&mut self) -> Option<SocketAddr> {
+        self.advance().map(|span| self.pool.from(span))
+    }
+
+    #[inline]
+    fn advance(&mut self) -> Option<Span> {
         loop {
             self.current = self.pool.next_datagram();
             let span = self.current?;
             let lost = self.faults.as_mut().is_some_and(|faults| faults.loses(self.pool.bytes(span)));
             if !lost {
-                return Some((self.pool.from(span), self.pool.bytes(span)));
+                return Some(span);
             }
         }
     }
@@ -162,6 +174,27 @@ impl Datagrams {
         Ok(taken > 0)
     }
 
+    /// Forgets that nothing has come: another line keeps the subscriber from waiting, which would tell.
+    pub(super) const fn look_again(&mut self) {
+        self.seen.data = Holds::Unknown;
+    }
+
+    /// A wait on its sockets has told which may hold something.
+    pub(super) const fn woke(&mut self, [data, control]: [bool; 2]) {
+        // Both are looked at next, so what comes then is counted from here.
+        self.turn = 0;
+        self.naps.idle = false;
+        let data = if data { Holds::Unknown } else { Holds::Nothing };
+        let control = if control { Holds::Unknown } else { Holds::Nothing };
+        self.seen = Seen { data, control };
+    }
+
+    /// The descriptors of its sockets.
+    #[cfg(unix)]
+    pub(super) fn sockets(&self) -> [BorrowedFd<'_>; 2] {
+        [self.data.as_fd(), self.control.as_fd()]
+    }
+
     /// Forgets what is known of the sockets, since the system is not asked: each is looked at anew.
     pub(super) fn forget(&mut self) {
         self.seen = Seen::default();
@@ -186,7 +219,6 @@ impl Datagrams {
 
     /// Sleeps until something comes, or `deadline`.
     pub(super) fn wait(&mut self, deadline: Option<Time>, clock: &Clock) -> Result<(), Error> {
-        self.naps.idle = false;
         let sockets = [&self.data, &self.control];
         let ready = match self.history.link() {
             None => self.watch.wait(sockets, deadline, clock),
@@ -197,11 +229,7 @@ impl Datagrams {
         };
         let ready = ready.map_err(Error::system("waiting for datagrams"))?;
         self.history.forget();
-        // The poll has told of both, so what comes next is counted from here.
-        self.turn = 0;
-        let [data, control] =
-            ready.map(|is_readable| if is_readable { Holds::Unknown } else { Holds::Nothing });
-        self.seen = Seen { data, control };
+        self.woke(ready);
         Ok(())
     }
 

@@ -138,7 +138,6 @@ impl Receiver {
         let Some(source) = self.sources.get_mut(index) else { return false };
         if self.settings.connected || self.settings.connection == Some(origin.line) {
             source.bind(origin);
-            source.address = if self.settings.connected { origin.address } else { source.address };
             return true;
         }
         let (base, from) = (datagram.header.base(), origin.address);
@@ -156,9 +155,6 @@ impl Receiver {
             return false;
         }
         source.bind(origin);
-        if source.lines.is_one() {
-            source.address = from;
-        }
         self.stats.lines_joined += u64::from(is_new);
         self.sessions.claims.settle(from);
         true

@@ -140,11 +140,8 @@ impl Receiver {
         if heartbeat.flags.get() & Heartbeat::POLL != 0 {
             source.report.on_poll(&source.group, now, &mut self.jitter);
         }
-        if source.down.is_some() {
-            return false;
-        }
         if source.lines.is_one() {
-            return source.hear_of(header.base(), now);
+            return source.down.is_none() && source.hear_of(header.base(), now);
         }
         source.hear_of_on(line, header.base(), header.flags().has(Flags::OPENING), now)
     }

@@ -79,16 +79,15 @@ impl Outgoing {
 impl Receiver {
     /// The datagram that should go out now, and to whom; the same one until [`Receiver::sent`] is called.
     pub fn peek_transmit(&mut self, now: Time) -> Option<(SocketAddr, &[u8])> {
+        self.peek_transmit_by(now).map(|((_, to), bytes)| (to, bytes))
+    }
+
+    /// The same, and the line that it should go out by.
+    pub fn peek_transmit_by(&mut self, now: Time) -> Option<((LineId, SocketAddr), &[u8])> {
         if self.outgoing.to.is_none() {
             self.outgoing.to = self.next_nak(now).or_else(|| self.next_status(now));
         }
-        Some((self.outgoing.to?, &self.outgoing.shown))
-    }
-
-    /// The line by which the datagram that is shown should go out.
-    #[must_use]
-    pub const fn transmit_line(&self) -> LineId {
-        self.outgoing.line
+        Some(((self.outgoing.line, self.outgoing.to?), &self.outgoing.shown))
     }
 
     /// The datagram that was shown last has been sent.

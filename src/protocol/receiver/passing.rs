@@ -96,7 +96,7 @@ impl Source {
         if is_near {
             self.pass(line, here, is_opening);
         }
-        let believed = self.hear_of(end, now);
+        let believed = self.down.is_none() && self.hear_of(end, now);
         if believed && !is_near {
             self.pass(line, here, is_opening);
         }

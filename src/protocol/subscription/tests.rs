@@ -3,8 +3,11 @@
 mod connected;
 mod history;
 mod late;
+mod lines;
 mod memory;
 mod parts;
+
+use core::net::SocketAddr;
 
 use super::*;
 use crate::protocol::Book;

@@ -1,5 +1,6 @@
 //! Every setting with its default, unit, reason and cost, in one place.
 
+mod lines;
 mod policy;
 mod stream;
 mod tuning;
@@ -14,6 +15,7 @@ use crate::error::Error;
 use crate::protocol::Order;
 use crate::sim::Faults;
 
+pub use lines::JOINED;
 pub use policy::Policy;
 pub(crate) use stream::Carriers;
 pub(crate) use stream::Reconnect;
@@ -47,8 +49,9 @@ pub const FINISH_ON_DROP: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 #[must_use = "nothing is opened before `open`"]
 pub struct PublisherBuilder {
-    pub(crate) udp: Option<Result<UdpEndpoint, EndpointError>>,
+    pub(crate) udp: Vec<Result<UdpEndpoint, EndpointError>>,
     pub(crate) tcp: Option<Result<TcpEndpoint, EndpointError>>,
+    pub(crate) joined: usize,
     pub(crate) datagram: Option<usize>,
     pub(crate) fragment: bool,
     pub(crate) ring: usize,
@@ -66,8 +69,9 @@ pub struct PublisherBuilder {
 impl Default for PublisherBuilder {
     fn default() -> Self {
         Self {
-            udp: None,
+            udp: Vec::new(),
             tcp: None,
+            joined: JOINED,
             datagram: None,
             fragment: false,
             ring: RING,
@@ -85,16 +89,10 @@ impl Default for PublisherBuilder {
 }
 
 impl PublisherBuilder {
-    /// Where to publish: a group, or one subscriber's address. An error in the URI is told by `open`.
-    pub fn udp(mut self, uri: &str) -> Self {
-        self.udp = Some(uri.parse());
-        self
-    }
-
-    /// Where to publish, already parsed.
+    /// Where to publish, already parsed: as [`udp`](Self::udp) or [`tcp`](Self::tcp).
     pub fn endpoint(mut self, endpoint: impl Into<Endpoint>) -> Self {
         match endpoint.into() {
-            Endpoint::Udp(udp) => self.udp = Some(Ok(udp)),
+            Endpoint::Udp(udp) => self.udp.push(Ok(udp)),
             Endpoint::Tcp(tcp) => self.tcp = Some(Ok(tcp)),
         }
         self
@@ -164,7 +162,7 @@ impl PublisherBuilder {
 
     /// Bytes of a batch, as chosen or by default.
     pub(crate) fn batch(&self) -> usize {
-        self.datagram.unwrap_or(if self.udp.is_some() { DATAGRAM } else { STREAM_BATCH })
+        self.datagram.unwrap_or(if self.udp.is_empty() { STREAM_BATCH } else { DATAGRAM })
     }
 
     pub(crate) fn check(&self) -> Result<Carriers, Error> {

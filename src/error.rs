@@ -5,6 +5,7 @@ use core::time::Duration;
 use std::io;
 
 use crate::endpoint::EndpointError;
+use crate::endpoint::UdpEndpoint;
 pub use crate::io::InterfaceError;
 use crate::io::LinkFault;
 pub use crate::io::SocketError;
@@ -28,6 +29,38 @@ pub enum Error {
         udp: StreamId,
         /// Over TCP.
         tcp: StreamId,
+    },
+    /// The lines of a publisher carry one stream.
+    #[error("{one} and {other} name different streams: write the same stream= in both")]
+    LinesDiffer {
+        /// The first line.
+        one: UdpEndpoint,
+        /// The one that differs.
+        other: UdpEndpoint,
+    },
+    /// A subscriber would hear the same twice from one publisher.
+    #[error("{address} is named twice, by {one} and {other}: leave one out, or name two interfaces")]
+    LineTwice {
+        /// The address.
+        address: SocketAddr,
+        /// The first line.
+        one: UdpEndpoint,
+        /// The one that repeats it.
+        other: UdpEndpoint,
+    },
+    /// A copy for each of several subscribers is what a publisher sends.
+    #[error("{uri} is for a publisher: a subscriber names the one address at which it listens")]
+    SeveralAddresses {
+        /// The endpoint.
+        uri: UdpEndpoint,
+    },
+    /// Subscribers do not join yet.
+    #[error(
+        "{uri} is for a publisher: leave join= out and name the address at which this subscriber listens"
+    )]
+    JoinAtSubscriber {
+        /// The endpoint.
+        uri: UdpEndpoint,
     },
     /// A publisher has no use for topics in its URI.
     #[error("topic= is for subscribers: leave it out of the publisher's URI")]

@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use crate::config::PublisherBuilder;
 use crate::config::SubscriberBuilder;
+use crate::config::lines::subscribable;
 use crate::config::within_count;
 use crate::config::within_time;
 use crate::endpoint::Endpoint;
@@ -61,7 +62,7 @@ impl Reconnect {
 /// What a publisher sends by: one of them at least.
 #[derive(Debug, Clone)]
 pub(crate) struct Carriers {
-    pub(crate) udp: Option<UdpEndpoint>,
+    pub(crate) udp: Vec<UdpEndpoint>,
     pub(crate) tcp: Option<TcpEndpoint>,
     pub(crate) stream: StreamId,
 }
@@ -87,13 +88,13 @@ impl PublisherBuilder {
     pub(crate) fn uri(self, uri: &str) -> Self {
         match uri.parse::<Endpoint>() {
             Ok(endpoint) => self.endpoint(endpoint),
-            Err(error) => Self { udp: Some(Err(error)), ..self },
+            Err(error) => self.udp_or(Err(error)),
         }
     }
 
     pub(super) fn carriers(&self) -> Result<Carriers, Error> {
-        let (udp, tcp) = (self.udp.clone().transpose()?, self.tcp.clone().transpose()?);
-        let stream = match (&udp, &tcp) {
+        let (udp, tcp) = (self.lines()?, self.tcp.clone().transpose()?);
+        let stream = match (udp.first(), &tcp) {
             (Some(udp), Some(tcp)) if udp.stream != tcp.stream => {
                 return Err(Error::StreamsDiffer { udp: udp.stream, tcp: tcp.stream });
             }
@@ -156,7 +157,7 @@ impl SubscriberBuilder {
         match (self.udp.clone().transpose()?, self.tcp.clone().transpose()?) {
             (Some(_), Some(_)) => Err(Error::TwoEndpoints),
             (None, None) => Err(Error::NoEndpoint),
-            (Some(udp), None) => Ok(Endpoint::Udp(udp)),
+            (Some(udp), None) => subscribable(udp).map(Endpoint::Udp),
             (None, Some(tcp)) => self.check_stream(tcp).map(Endpoint::Tcp),
         }
     }

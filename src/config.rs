@@ -1,5 +1,6 @@
 //! Every setting with its default, unit, reason and cost, in one place.
 
+mod lines;
 mod policy;
 mod stream;
 mod tuning;
@@ -14,10 +15,11 @@ use crate::error::Error;
 use crate::protocol::Order;
 use crate::sim::Faults;
 
+pub use lines::JOINED;
+pub(crate) use lines::LINES;
 pub use policy::Policy;
 pub(crate) use stream::Carriers;
 pub(crate) use stream::Followed;
-pub(crate) use stream::LINES;
 pub(crate) use stream::Reconnect;
 pub use stream::STREAMS;
 pub use stream::Start;
@@ -49,8 +51,9 @@ pub const FINISH_ON_DROP: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 #[must_use = "nothing is opened before `open`"]
 pub struct PublisherBuilder {
-    pub(crate) udp: Option<Result<UdpEndpoint, EndpointError>>,
+    pub(crate) udp: Vec<Result<UdpEndpoint, EndpointError>>,
     pub(crate) tcp: Option<Result<TcpEndpoint, EndpointError>>,
+    pub(crate) joined: usize,
     pub(crate) datagram: Option<usize>,
     pub(crate) fragment: bool,
     pub(crate) ring: usize,
@@ -68,8 +71,9 @@ pub struct PublisherBuilder {
 impl Default for PublisherBuilder {
     fn default() -> Self {
         Self {
-            udp: None,
+            udp: Vec::new(),
             tcp: None,
+            joined: JOINED,
             datagram: None,
             fragment: false,
             ring: RING,
@@ -87,16 +91,10 @@ impl Default for PublisherBuilder {
 }
 
 impl PublisherBuilder {
-    /// Where to publish: a group, or one subscriber's address. An error in the URI is told by `open`.
-    pub fn udp(mut self, uri: &str) -> Self {
-        self.udp = Some(uri.parse());
-        self
-    }
-
-    /// Where to publish, already parsed.
+    /// Where to publish, already parsed: as [`udp`](Self::udp) or [`tcp`](Self::tcp).
     pub fn endpoint(mut self, endpoint: impl Into<Endpoint>) -> Self {
         match endpoint.into() {
-            Endpoint::Udp(udp) => self.udp = Some(Ok(udp)),
+            Endpoint::Udp(udp) => self.udp.push(Ok(udp)),
             Endpoint::Tcp(tcp) => self.tcp = Some(Ok(tcp)),
         }
         self
@@ -166,7 +164,7 @@ impl PublisherBuilder {
 
     /// Bytes of a batch, as chosen or by default.
     pub(crate) fn batch(&self) -> usize {
-        self.datagram.unwrap_or(if self.udp.is_some() { DATAGRAM } else { STREAM_BATCH })
+        self.datagram.unwrap_or(if self.udp.is_empty() { STREAM_BATCH } else { DATAGRAM })
     }
 
     pub(crate) fn check(&self) -> Result<Carriers, Error> {
@@ -263,7 +261,7 @@ impl Default for SubscriberBuilder {
 impl SubscriberBuilder {
     /// What to listen to. An error in the URI is told by `open`.
     ///
-    /// Called again it adds a line: the same sessions by another group, address or interface, up to 8 of them, and one
+    /// Called again it adds a line: the same sessions by another group, address or interface, up to 16 of them, and one
     /// [connection](Self::tcp) beside them. Each message is handed on once, when its first copy comes; one that is
     /// missing is asked for only when every line that lives has gone past it, or after a guard of 1 to 20 ms; and a line
     /// that is silent changes nothing but the counters ([`SourceSnapshot::lines`](crate::SourceSnapshot::lines)). Each line

@@ -5,6 +5,7 @@ use core::time::Duration;
 use std::io;
 
 use crate::endpoint::EndpointError;
+use crate::endpoint::UdpEndpoint;
 pub use crate::io::InterfaceError;
 use crate::io::LinkFault;
 pub use crate::io::SocketError;
@@ -29,17 +30,41 @@ pub enum Error {
         /// Over TCP.
         tcp: StreamId,
     },
+    /// All lines carry one stream.
+    #[error("{one} and {other} name different streams: write the same stream= in both")]
+    LinesDiffer {
+        /// The first line.
+        one: UdpEndpoint,
+        /// The one that differs.
+        other: UdpEndpoint,
+    },
+    /// A subscriber would hear the same twice from one publisher.
+    #[error("{address} is named twice, by {one} and {other}: leave one out, or name two interfaces")]
+    LineTwice {
+        /// The address.
+        address: SocketAddr,
+        /// The first line.
+        one: UdpEndpoint,
+        /// The one that repeats it.
+        other: UdpEndpoint,
+    },
+    /// A copy for each of several subscribers is what a publisher sends.
+    #[error("{uri} is for a publisher: a subscriber names the one address at which it listens")]
+    SeveralAddresses {
+        /// The endpoint.
+        uri: UdpEndpoint,
+    },
+    /// Subscribers do not join yet.
+    #[error(
+        "{uri} is for a publisher: leave join= out and name the address at which this subscriber listens"
+    )]
+    JoinAtSubscriber {
+        /// The endpoint.
+        uri: UdpEndpoint,
+    },
     /// A publisher has no use for topics in its URI.
     #[error("topic= is for subscribers: leave it out of the publisher's URI")]
     TopicsAtPublisher,
-    /// The lines of a subscriber carry one stream.
-    #[error("one line names stream {one} and another stream {other}: write the same stream= in all of them")]
-    LinesDiffer {
-        /// The first line.
-        one: StreamId,
-        /// Another.
-        other: StreamId,
-    },
     /// A connection loses nothing, on purpose or otherwise.
     #[error(
         "faults lose datagrams, which a tcp:// endpoint has none of: leave `.faults(..)` out, or use udp://"

@@ -120,6 +120,7 @@ mod subscriber;
 
 pub use config::DATAGRAM;
 pub use config::FINISH_ON_DROP;
+pub use config::JOINED;
 pub use config::LINGER;
 pub use config::LONGEST_MESSAGE;
 pub use config::Policy;
@@ -170,6 +171,7 @@ pub use publisher::SharedPublisher;
 pub use sim::Faults;
 pub use stats::Book;
 pub use stats::ConnectionStats;
+pub use stats::LineCounters;
 pub use stats::LineId;
 pub use stats::LineRow;
 pub use stats::LineSnapshot;

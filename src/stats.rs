@@ -9,9 +9,9 @@ pub use crate::io::Offload;
 use crate::offset::Offset;
 pub use crate::protocol::Book;
 use crate::protocol::DownReason;
+pub use crate::protocol::LineCounters;
 pub use crate::protocol::LineId;
 pub use crate::protocol::LineRow;
-pub use crate::protocol::LineStats;
 pub use crate::protocol::ReceiverRow;
 pub use crate::protocol::ReceiverStats;
 pub use crate::protocol::RepairTimes;
@@ -40,6 +40,9 @@ pub struct PublisherStats {
     pub sender: SenderStats,
     /// Datagrams that came and were not ours, or damaged.
     pub undecodable: u64,
+    /// Datagrams that some [line](crate::Publisher::lines) had no room for while others had: lost on that line alone, and
+    /// repaired.
+    pub skipped: u64,
     /// Sends that the system refused, of one datagram or a train; they count as lost on the network, and are repaired.
     pub send_errors: u64,
     /// Datagrams for the publisher that the kernel dropped for want of buffer.
@@ -48,6 +51,22 @@ pub struct PublisherStats {
     pub segmentation: Offload,
     /// Connections (TCP).
     pub streams: StreamStats,
+}
+
+/// What one line of a publisher has counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LineStats {
+    /// The address that its datagrams leave from, and NAKs come to.
+    pub local_address: SocketAddr,
+    /// How many places it goes to: one group, or so many subscribers.
+    pub destinations: usize,
+    /// Datagrams that it had no room for while another line had, one for each place.
+    pub skipped: u64,
+    /// Sends that the system refused; they count as lost on the network.
+    pub send_errors: u64,
+    /// Datagrams for the publisher that the kernel dropped for want of buffer.
+    pub kernel_drops: u64,
 }
 
 /// What a publisher has counted of the connections it takes; nothing for one over UDP alone.

@@ -76,7 +76,9 @@ impl Relay {
                 match hears.read(&mut bytes) {
                     Ok(_) if held.load(Ordering::Acquire) => {}
                     Ok(count) => drop(sends.send_to(&bytes[..count], &to.into()).unwrap()),
-                    Err(error) => assert!(matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)),
+                    Err(error) => {
+                        assert!(matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut))
+                    }
                 }
             }
         });
@@ -189,12 +191,8 @@ fn a_line_that_falls_silent_changes_nothing_but_is_told() {
     let a = SocketAddrV4::new([239, 192, 81, 3].into(), 47_103);
     let b = SocketAddrV4::new([239, 192, 81, 4].into(), 47_104);
     let relay = Relay::start(a, b);
-    let mut subscriber = Subscriber::builder()
-        .udp(&uri(a))
-        .udp(&uri(b))
-        .silence(Duration::from_millis(400))
-        .open()
-        .unwrap();
+    let mut subscriber =
+        Subscriber::builder().udp(&uri(a)).udp(&uri(b)).silence(Duration::from_millis(400)).open().unwrap();
     let mut publisher = Publisher::builder().udp(&uri(a)).open().unwrap();
     let mut index = 0;
     let mut until = |subscriber: &mut Subscriber, is_silent: bool| {
@@ -372,13 +370,16 @@ fn one_descriptor_tells_of_every_line() {
 #[test]
 fn lines_that_do_not_fit_together_are_refused_with_a_remedy() {
     let error = |builder: SubscriberBuilder| builder.open().map(drop).unwrap_err();
-    let (a, b) = ("udp://239.192.81.12:47112?interface=lo", "udp://239.192.81.13:47113?interface=lo&stream=2");
+    let (a, b) =
+        ("udp://239.192.81.12:47112?interface=lo", "udp://239.192.81.13:47113?interface=lo&stream=2");
     let differ = error(Subscriber::builder().udp(a).udp(b));
     assert!(matches!(differ, Error::LinesDiffer { .. }) && differ.to_string().contains("stream="));
     let differ = error(Subscriber::builder().udp(a).tcp("tcp://127.0.0.1:1?stream=9"));
-    assert!(matches!(differ, Error::LinesDiffer { .. }));
-    let many = (0..9).fold(Subscriber::builder(), |builder, _| builder.udp(a));
-    assert!(error(many).to_string().contains("choose 0 to 8"));
+    assert!(matches!(differ, Error::StreamsDiffer { .. }));
+    let twice = error(Subscriber::builder().udp(a).udp(a));
+    assert!(matches!(twice, Error::LineTwice { .. }));
+    let many = (0..17).fold(Subscriber::builder(), |builder, _| builder.udp(a));
+    assert!(error(many).to_string().contains("choose 0 to 16"));
     let loss = Subscriber::builder().udp(a).tcp("tcp://127.0.0.1:1").faults(Faults::loss(0.1));
     assert_eq!(loss.open().unwrap().lines().len(), 2, "the datagrams may be lost");
 }

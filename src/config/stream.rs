@@ -4,6 +4,8 @@ use core::time::Duration;
 
 use crate::config::PublisherBuilder;
 use crate::config::SubscriberBuilder;
+use crate::config::lines;
+use crate::config::lines::subscribable;
 use crate::config::within_count;
 use crate::config::within_time;
 use crate::endpoint::Endpoint;
@@ -18,8 +20,6 @@ use crate::wire::TOPIC_BYTES;
 
 /// Connections of subscribers that a publisher keeps at the same time.
 pub const STREAMS: usize = 4_096;
-/// Lines of datagrams that one subscriber may have.
-pub(crate) const LINES: usize = 8;
 /// Prefixes of topics that one subscriber may name over TCP.
 pub const TOPICS: usize = HELLO_TOPICS;
 
@@ -63,7 +63,7 @@ impl Reconnect {
 /// What a publisher sends by: one of them at least.
 #[derive(Debug, Clone)]
 pub(crate) struct Carriers {
-    pub(crate) udp: Option<UdpEndpoint>,
+    pub(crate) udp: Vec<UdpEndpoint>,
     pub(crate) tcp: Option<TcpEndpoint>,
     pub(crate) stream: StreamId,
 }
@@ -96,13 +96,13 @@ impl PublisherBuilder {
     pub(crate) fn uri(self, uri: &str) -> Self {
         match uri.parse::<Endpoint>() {
             Ok(endpoint) => self.endpoint(endpoint),
-            Err(error) => Self { udp: Some(Err(error)), ..self },
+            Err(error) => self.udp_or(Err(error)),
         }
     }
 
     pub(super) fn carriers(&self) -> Result<Carriers, Error> {
-        let (udp, tcp) = (self.udp.clone().transpose()?, self.tcp.clone().transpose()?);
-        let stream = match (&udp, &tcp) {
+        let (udp, tcp) = (self.lines()?, self.tcp.clone().transpose()?);
+        let stream = match (udp.first(), &tcp) {
             (Some(udp), Some(tcp)) if udp.stream != tcp.stream => {
                 return Err(Error::StreamsDiffer { udp: udp.stream, tcp: tcp.stream });
             }
@@ -165,20 +165,17 @@ impl SubscriberBuilder {
 
     /// What to listen to. The topics of the URI are moved to those named one by one.
     pub(super) fn followed(&self) -> Result<Followed, Error> {
-        let udp = self.udp.iter().cloned().collect::<Result<Vec<_>, _>>()?;
-        let tcp = self.tcp.clone().transpose()?;
-        within_count("the number of lines of datagrams", udp.len(), 0, LINES)?;
-        let streams: Vec<_> =
-            udp.iter().map(|udp| udp.stream).chain(tcp.as_ref().map(|tcp| tcp.stream)).collect();
-        let Some(&one) = streams.first() else { return Err(Error::NoEndpoint) };
-        if let Some(&other) = streams.iter().find(|stream| **stream != one) {
-            return Err(Error::LinesDiffer { one, other });
+        let udp = self.udp.iter().cloned().map(|line| subscribable(line?)).collect::<Result<Vec<_>, _>>()?;
+        let tcp = self.tcp.clone().transpose()?.map(|tcp| self.check_stream(tcp)).transpose()?;
+        lines::check(&udp)?;
+        match (udp.first(), &tcp) {
+            (None, None) => Err(Error::NoEndpoint),
+            (Some(udp), Some(tcp)) if udp.stream != tcp.stream => {
+                Err(Error::StreamsDiffer { udp: udp.stream, tcp: tcp.stream })
+            }
+            (None, Some(_)) if !self.faults.is_none() => Err(Error::FaultsNeedUdp),
+            _ => Ok(Followed { udp, tcp }),
         }
-        if udp.is_empty() && !self.faults.is_none() {
-            return Err(Error::FaultsNeedUdp);
-        }
-        let tcp = tcp.map(|tcp| self.check_stream(tcp)).transpose()?;
-        Ok(Followed { udp, tcp })
     }
 
     fn check_stream(&self, mut endpoint: TcpEndpoint) -> Result<TcpEndpoint, Error> {

@@ -296,6 +296,6 @@ fn keeps_its_promise(
 const fn peer(to: Destination) -> Option<SocketAddr> {
     match to {
         Destination::Group => None,
-        Destination::Peer(address) => Some(address),
+        Destination::Peer(to) => Some(to.address),
     }
 }

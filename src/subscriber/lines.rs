@@ -232,11 +232,15 @@ impl Lines {
 
     /// Says what became of a line; one that is silent is left and joined again. A connection is made again by itself.
     pub(super) fn on_news(&self, news: LineNews) {
-        let name = |line: LineId| self.names.get(usize::from(line.0)).map(ToString::to_string).unwrap_or_default();
+        let name =
+            |line: LineId| self.names.get(usize::from(line.0)).map(ToString::to_string).unwrap_or_default();
         match news {
             LineNews::Silent { line, again } => {
                 if !again {
-                    tracing::warn!(line = name(line), "nothing comes by a line any more, while another is heard");
+                    tracing::warn!(
+                        line = name(line),
+                        "nothing comes by a line any more, while another is heard"
+                    );
                 }
                 if let Some(group) = self.groups.get(usize::from(line.0)) {
                     group.rejoin();

@@ -6,13 +6,13 @@ use std::collections::VecDeque;
 
 use crate::offset::Offset;
 use crate::protocol::DownReason;
+use crate::protocol::LineId;
+use crate::protocol::Origin;
 use crate::protocol::Receiver;
 use crate::protocol::SourceKey;
 use crate::protocol::Up;
 use crate::protocol::receiver::claims::Claim;
 use crate::protocol::receiver::claims::Claims;
-use crate::protocol::receiver::line::LineId;
-use crate::protocol::receiver::line::Origin;
 use crate::protocol::receiver::source::FirstHeard;
 use crate::protocol::receiver::source::Source;
 use crate::time::Time;
@@ -162,7 +162,8 @@ impl Receiver {
 
     /// Whether another source that lives sends from there by the same line.
     fn is_taken(&self, index: usize, origin: Origin) -> bool {
-        let others = self.sources.iter().enumerate().filter(|(at, source)| *at != index && source.down.is_none());
+        let others =
+            self.sources.iter().enumerate().filter(|(at, source)| *at != index && source.down.is_none());
         self.settings.lines > 1
             && others.into_iter().any(|(_, other)| other.lines.address(origin.line) == Some(origin.address))
     }
@@ -215,9 +216,8 @@ impl Receiver {
             return Some(claim.start);
         }
         let lives = |source: &&Source| source.has_address(claim.address) && source.down.is_none();
-        let is_silent = |source: &&Source| {
-            source.has_host(claim.address) && source.down == Some(DownReason::Silent)
-        };
+        let is_silent =
+            |source: &&Source| source.has_host(claim.address) && source.down == Some(DownReason::Silent);
         let Some(other) = self.sources.iter().find(lives) else {
             let Some(silent) = self.sources.iter().find(is_silent) else { return Some(claim.start) };
             return self.sessions.claims.confirmed(claim, silent.span()).map(|first| first.start);

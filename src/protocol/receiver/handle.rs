@@ -4,11 +4,11 @@ use core::time::Duration;
 
 use crate::history::charge;
 use crate::offset::OffsetRange;
+use crate::protocol::LineId;
+use crate::protocol::Origin;
 use crate::protocol::Receiver;
 use crate::protocol::SourceKey;
 use crate::protocol::Verdict;
-use crate::protocol::receiver::line::LineId;
-use crate::protocol::receiver::line::Origin;
 use crate::protocol::receiver::settings;
 use crate::protocol::receiver::source::Batch;
 use crate::protocol::receiver::source::Offer;

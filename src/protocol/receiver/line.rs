@@ -8,6 +8,8 @@ use std::collections::VecDeque;
 
 use crate::offset::Offset;
 use crate::offset::OffsetRange;
+use crate::protocol::LineId;
+use crate::protocol::Origin;
 use crate::time::Time;
 
 /// How long a line that is not heard still counts as one that may bring what another has missed: publishers are heard every
@@ -20,32 +22,11 @@ const FIRSTS: usize = 1_024;
 /// Part by which the lag of the slowest line is forgotten with each batch that comes again.
 const FORGET: u32 = 256;
 
-/// Which of a subscriber's lines, in the order in which they were named: a group or address of its own, or a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
-pub struct LineId(pub u8);
-
-/// Where a datagram came from, and by which line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Origin {
-    /// Who sent it.
-    pub address: SocketAddr,
-    /// The line that it came by.
-    pub line: LineId,
-}
-
-impl From<SocketAddr> for Origin {
-    /// By the only line.
-    #[inline]
-    fn from(address: SocketAddr) -> Self {
-        Self { address, line: LineId(0) }
-    }
-}
-
 /// What one line has brought of one source, in offsets of first sendings: repairs are counted apart.
 ///
 /// While nothing is refused for want of room, `first + duplicate + missed` is what the line has passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct LineStats {
+pub struct LineCounters {
     /// Offsets that came first by it.
     pub first: u64,
     /// Offsets that it brought after they were here.
@@ -60,7 +41,7 @@ pub struct LineStats {
     pub longest_lead: Duration,
 }
 
-impl LineStats {
+impl LineCounters {
     /// By how much a batch that came first by it did so on average.
     #[must_use]
     pub fn mean_lead(&self) -> Option<Duration> {
@@ -79,7 +60,7 @@ pub struct LineRow {
     /// When it was last heard there.
     pub heard_at: Time,
     /// What it has brought.
-    pub stats: LineStats,
+    pub stats: LineCounters,
 }
 
 /// One line of one source.
@@ -92,7 +73,7 @@ struct Line {
     reach: Option<Offset>,
     /// What it has passed lately and not brought.
     missing: VecDeque<OffsetRange>,
-    stats: LineStats,
+    stats: LineCounters,
 }
 
 impl Line {
@@ -158,7 +139,7 @@ impl Lines {
             heard_at: now,
             reach: None,
             missing: VecDeque::new(),
-            stats: LineStats::default(),
+            stats: LineCounters::default(),
         };
         let list = (0..count).map(line).collect();
         let firsts = vec![First::default(); FIRSTS].into_boxed_slice();
@@ -259,7 +240,8 @@ impl Lines {
             return;
         }
         let known = *first;
-        let Some(came) = known.at.filter(|_| fresh == 0 && known.base == range.from && known.line != id) else {
+        let Some(came) = known.at.filter(|_| fresh == 0 && known.base == range.from && known.line != id)
+        else {
             return;
         };
         let lead = now.since(came);

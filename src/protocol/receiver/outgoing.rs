@@ -8,9 +8,9 @@ use zerocopy::little_endian::U64;
 
 use crate::offset::Offset;
 use crate::offset::OffsetRange;
+use crate::protocol::LineId;
+use crate::protocol::Origin;
 use crate::protocol::Receiver;
-use crate::protocol::receiver::line::LineId;
-use crate::protocol::receiver::line::Origin;
 use crate::protocol::receiver::source::Source;
 use crate::time::Time;
 use crate::wire::Flags;

@@ -5,13 +5,13 @@ use core::time::Duration;
 
 use crate::offset::Offset;
 use crate::offset::OffsetRange;
+use crate::protocol::LineId;
 use crate::protocol::LostReason;
+use crate::protocol::Origin;
 use crate::protocol::Receiver;
 use crate::protocol::SourceKey;
 use crate::protocol::receiver::gaps::GapState;
 use crate::protocol::receiver::line::LIVE;
-use crate::protocol::receiver::line::LineId;
-use crate::protocol::receiver::line::Origin;
 use crate::protocol::receiver::source::Batch;
 use crate::protocol::receiver::source::Offer;
 use crate::protocol::receiver::source::Source;
@@ -123,7 +123,9 @@ impl Source {
     /// What every live line has passed is waited for only as long as one line is: it may be mere reordering.
     fn end_waiting(&mut self, now: Time) {
         let Some(first) = self.gaps.first_expected() else { return };
-        let Some(slowest) = self.lines.slowest(now).filter(|slowest| first.range.to <= *slowest) else { return };
+        let Some(slowest) = self.lines.slowest(now).filter(|slowest| first.range.to <= *slowest) else {
+            return;
+        };
         let (early, due) = (self.early, now + self.guard.time(self.group.round_trip));
         self.gaps.visit(|gap| {
             if gap.state == GapState::Expected && gap.range.to <= slowest {
@@ -168,7 +170,11 @@ impl Receiver {
     /// The source that is heard by a line; the one heard last there, if there are several.
     #[must_use]
     pub fn heard_on(&self, line: LineId) -> Option<SourceKey> {
-        let heard = self.sources.iter().zip(0..).filter_map(|(source, key)| Some((source.lines.heard_at(line)?, key)));
+        let heard = self
+            .sources
+            .iter()
+            .zip(0..)
+            .filter_map(|(source, key)| Some((source.lines.heard_at(line)?, key)));
         heard.max_by_key(|(at, _)| *at).map(|(_, key)| SourceKey(key))
     }
 }

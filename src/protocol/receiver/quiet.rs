@@ -4,8 +4,8 @@
 use core::time::Duration;
 use std::collections::VecDeque;
 
+use crate::protocol::LineId;
 use crate::protocol::Receiver;
-use crate::protocol::receiver::line::LineId;
 use crate::time::Time;
 
 /// Something about one of several lines.

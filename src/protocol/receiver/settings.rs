@@ -3,9 +3,9 @@
 use core::fmt;
 use core::time::Duration;
 
+use crate::protocol::LineId;
 use crate::protocol::receiver::guard::GUARD_BATCHES;
 use crate::protocol::receiver::history::Beginning;
-use crate::protocol::receiver::line::LineId;
 use crate::protocol::receiver::source::Group;
 use crate::wire::GoneReason;
 use crate::wire::Heartbeat;

@@ -218,7 +218,7 @@ impl Publisher {
 const fn peer(to: Destination) -> Option<SocketAddr> {
     match to {
         Destination::Group => None,
-        Destination::Peer(address) => Some(address),
+        Destination::Peer(to) => Some(to.address),
     }
 }
 

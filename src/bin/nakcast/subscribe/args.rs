@@ -47,7 +47,7 @@ fn after_help() -> String {
 #[command(after_help = after_help())]
 pub(crate) struct Args {
     /// What to listen to, such as 'udp://239.192.0.1:4000?interface=lo' or tcp://127.0.0.1:7001. Several are lines of the
-    /// same sessions: up to 8 of udp:// and one tcp://; the first copy of each message counts.
+    /// same sessions: up to 16 of udp:// and one tcp://; the first copy of each message counts.
     #[arg(required = true, value_name = "URI")]
     pub(super) uris: Vec<Endpoint>,
     /// Write payloads as they are, with nothing between them, instead of a line each.

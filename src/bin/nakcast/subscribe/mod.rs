@@ -283,10 +283,12 @@ impl Work<'_> {
         match (why, wanted, self.args.timeout) {
             (Why::Interrupted, ..) => Ok(Ending::Interrupted),
             (Why::NoReader | Why::Counted, ..) => Ok(Ending::Well),
-            (Why::TimedOut, _, Some(timeout)) if self.ledger.is_empty() => Err(match self.args.connection() {
-                Some(_) => Failure::NobodyAnswered(timeout),
-                None => Failure::NobodyHeard(timeout),
-            }),
+            (Why::TimedOut, _, Some(timeout)) if self.ledger.is_empty() => {
+                Err(match self.args.connection() {
+                    Some(_) => Failure::NobodyAnswered(timeout),
+                    None => Failure::NobodyHeard(timeout),
+                })
+            }
             (_, Some(wanted), _) => Err(Failure::TooFew { wanted, came }),
             _ => Ok(Ending::Well),
         }

@@ -4,9 +4,9 @@
 use core::time::Duration;
 
 use super::*;
+use crate::protocol::LineCounters;
 use crate::protocol::LineId;
 use crate::protocol::LineNews;
-use crate::protocol::LineStats;
 use crate::protocol::ReceiverStats;
 use crate::time::Jitter;
 use crate::wire::Body;
@@ -42,15 +42,7 @@ impl Lined {
         change(&mut receiver);
         let subscription = Subscription::new(SubscriptionSettings::new(receiver));
         let (messages, told, sent) = (Vec::new(), Vec::new(), Vec::new());
-        Self {
-            subscription,
-            now: Time(MS),
-            session: SESSION,
-            flags: Flags::OPENING,
-            messages,
-            told,
-            sent,
-        }
+        Self { subscription, now: Time(MS), session: SESSION, flags: Flags::OPENING, messages, told, sent }
     }
 
     fn head(&self, base: u64) -> Head {
@@ -67,7 +59,8 @@ impl Lined {
     fn data_from(&mut self, number: u8, line: u8, (from, to): (u64, u64)) {
         let (mut bytes, mut end) = (vec![0; 4_096], 32);
         for offset in from..to {
-            end += wire::put_frame(&mut bytes[end..], FrameFlags::WHOLE, b"", &offset.to_le_bytes()).expect("room");
+            end += wire::put_frame(&mut bytes[end..], FrameFlags::WHOLE, b"", &offset.to_le_bytes())
+                .expect("room");
         }
         bytes.truncate(end);
         wire::seal_batch(&mut bytes, &self.head(from), (to - from) as u16);
@@ -128,7 +121,7 @@ impl Lined {
         core::mem::take(&mut self.sent).into_iter().filter(|sent| sent.contains("NAK")).collect()
     }
 
-    fn line(&self, line: u8) -> LineStats {
+    fn line(&self, line: u8) -> LineCounters {
         let rows = self.subscription.receiver_ref().rows().next().expect("a source");
         rows.lines().nth(usize::from(line)).expect("a line").stats
     }
@@ -306,7 +299,8 @@ fn what_is_lost_without_repair_is_what_every_line_has_lost() {
         let mut jitter = Jitter::new(seed);
         let lines = 2 + u8::try_from(seed % 2).expect("small");
         let mut lined = Lined::new(lines, |settings| settings.repair = false);
-        let delays: Vec<u64> = (0..lines).map(|_| jitter.up_to(Duration::from_millis(90)).as_micros() as u64).collect();
+        let delays: Vec<u64> =
+            (0..lines).map(|_| jitter.up_to(Duration::from_millis(90)).as_micros() as u64).collect();
         let mut arrivals: Vec<(u64, u8, Option<u64>)> = Vec::new();
         let mut lost: Vec<Vec<u64>> = vec![Vec::new(); usize::from(lines)];
         for batch in 0..300 {

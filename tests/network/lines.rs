@@ -73,10 +73,8 @@ fn account(subscriber: &Ended) -> Account {
 #[test]
 fn without_repair_two_lines_lose_what_both_have_lost_and_nothing_else() {
     let Some(net) = lossy("lines-bare") else { return };
-    let ended = run(
-        &net,
-        &[&["--no-repair", LINE_A], &["--no-repair", LINE_B], &["--no-repair", LINE_A, LINE_B]],
-    );
+    let ended =
+        run(&net, &[&["--no-repair", LINE_A], &["--no-repair", LINE_B], &["--no-repair", LINE_A, LINE_B]]);
     let [a, b, both] = [0, 1, 2].map(|at| lost(&ended[at]));
     println!("lost by A {}, by B {}, by both {}", a.len(), b.len(), both.len());
     assert!(a.len() > 500 && b.len() > 500 && !both.is_empty(), "some are lost by chance");

@@ -66,7 +66,7 @@ impl Receiver {
     pub(super) fn source_of(
         &mut self,
         now: Time,
-        origin: Origin,
+        origin: &Origin,
         datagram: &Datagram<'_>,
     ) -> Option<SourceKey> {
         let session = datagram.header.session();
@@ -76,7 +76,7 @@ impl Receiver {
         } else if let Some(index) = self.sources.iter().position(|source| source.session == session) {
             index
         } else {
-            self.admit(now, origin, datagram)?
+            self.admit(now, *origin, datagram)?
         };
         if self.settings.connected {
             self.readmit(index, now, origin.address, datagram);
@@ -86,7 +86,7 @@ impl Receiver {
             self.stats.replaced_session += 1;
             return None;
         }
-        if !source.is_from(origin) && !self.follow(index, now, origin, datagram) {
+        if !source.is_from(origin) && !self.follow(index, now, *origin, datagram) {
             self.stats.strange_address += 1;
             return None;
         }
@@ -101,17 +101,24 @@ impl Receiver {
     fn hear(&mut self, (key, line): (SourceKey, LineId), now: Time, datagram: &Datagram<'_>) {
         let news = planted!(UnicastIsLife, news(datagram).or(Some(Offset::ZERO)), news(datagram));
         let Some(news) = news else { return };
+        if self.settings.lines > 1 {
+            self.hear_by(key, line, now);
+        }
         let Some(source) = self.sources.get_mut(usize::from(key.0)) else { return };
         source.last_heard = source.last_heard.max(now);
-        if !source.lines.is_one() {
-            source.lines.hear(line, now);
-            self.quiet.hear(line, now, self.settings.silence);
-        }
         source.pulse += u64::from(news >= source.book.heard);
         if source.revive(news) {
             source.report.bring_forward(now);
             let (session, address, from) = (source.session, source.address, source.next);
             self.ups.push(Up { source: key, session, address, from, replaces: None });
+        }
+    }
+
+    #[cold]
+    fn hear_by(&mut self, key: SourceKey, line: LineId, now: Time) {
+        self.quiet.hear(line, now, self.settings.silence);
+        if let Some(source) = self.sources.get_mut(usize::from(key.0)) {
+            source.lines.hear(line, now);
         }
     }
 
@@ -133,6 +140,7 @@ impl Receiver {
     ///
     /// By another line it is heard from another address: one for each line. The first is believed at once where the host
     /// is the same, else once two datagrams agree; and like the only one, it stays until it is silent.
+    #[cold]
     fn follow(&mut self, index: usize, now: Time, origin: Origin, datagram: &Datagram<'_>) -> bool {
         let is_taken = self.is_taken(index, origin);
         let Some(source) = self.sources.get_mut(index) else { return false };

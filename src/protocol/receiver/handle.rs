@@ -27,6 +27,7 @@ use crate::wire::Welcome;
 
 impl Receiver {
     /// Takes a datagram of `bytes` bytes in that came from `origin`: an address alone stands for the only line.
+    #[inline]
     pub fn handle_datagram(
         &mut self,
         now: Time,
@@ -34,7 +35,16 @@ impl Receiver {
         datagram: &Datagram<'_>,
         bytes: usize,
     ) -> Verdict {
-        let origin = origin.into();
+        self.on_datagram(now, &origin.into(), datagram, bytes)
+    }
+
+    pub(in crate::protocol) fn on_datagram(
+        &mut self,
+        now: Time,
+        origin: &Origin,
+        datagram: &Datagram<'_>,
+        bytes: usize,
+    ) -> Verdict {
         if datagram.header.stream() != self.settings.stream {
             self.stats.other_stream += 1;
             return Verdict::Refused;
@@ -88,11 +98,13 @@ impl Receiver {
                 source.report.on_quarter(&source.group, now, &mut self.jitter);
             }
         }
-        let offer = if source.lines.is_one() {
-            source.offer(batch, now)
-        } else {
-            source.offer_on(line, batch, header.flags().has(Flags::OPENING), now)
-        };
+        let is_opening = header.flags().has(Flags::OPENING);
+        let is_one = source.lines.is_one();
+        let passing = if is_one { None } else { source.before_offer(line, &batch, is_opening) };
+        let offer = source.offer(batch, now);
+        if let Some(passing) = passing {
+            source.after_offer(passing, offer, now);
+        }
         match offer {
             Offer::Deliver(take) => Verdict::Deliver { source: key, take },
             Offer::Hold => Verdict::Hold { source: key },

@@ -254,12 +254,14 @@ impl Lines {
     }
 
     /// How far every live line has come; `None` while one of them was never heard.
+    #[cold]
     pub(super) fn slowest(&self, now: Time) -> Option<Offset> {
         let live = self.list.iter().filter(|line| line.is_live(now));
         live.map(|line| line.reach).min().unwrap_or(Some(Offset(u64::MAX)))
     }
 
     /// Whether every live line has come to `to`.
+    #[inline]
     pub(super) fn have_passed(&self, to: Offset, now: Time) -> bool {
         self.is_one() || self.slowest(now).is_some_and(|reach| reach >= to)
     }

@@ -341,12 +341,17 @@ impl Receiver {
     }
 
     /// A process that was stopped (or a laptop that slept) must not give up on what waits in its sockets.
+    #[inline]
     fn forgive_absence(&mut self, now: Time) {
         let away = now.since(self.last_now);
         self.last_now = self.last_now.max(now);
-        if away < AWAY {
-            return;
+        if away >= AWAY {
+            self.forgive(away, now);
         }
+    }
+
+    #[cold]
+    fn forgive(&mut self, away: Duration, now: Time) {
         self.quiet.forgive(away);
         for source in &mut self.sources {
             source.lines.forgive(away);

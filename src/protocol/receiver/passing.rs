@@ -25,13 +25,28 @@ const MOST: Duration = Duration::from_millis(20);
 /// STATUS in a row without an answer after which another line is tried.
 const UNANSWERED: u32 = 2;
 
+/// A batch that came by one of several lines, before anything was done with it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Passing {
+    line: LineId,
+    range: OffsetRange,
+    /// How many of its offsets had not come.
+    fresh: u64,
+    /// It is no leap.
+    is_near: bool,
+    is_opening: bool,
+}
+
 impl Source {
     /// Whether this is who the source sends as.
     #[inline]
-    pub(super) fn is_from(&self, origin: Origin) -> bool {
-        if self.lines.is_one() || self.lines.is_main(origin.line) {
-            return self.address == origin.address && self.lines.is_main(origin.line);
-        }
+    pub(super) fn is_from(&self, origin: &Origin) -> bool {
+        let is_main = self.lines.is_main(origin.line) && self.address == origin.address;
+        is_main || (!self.lines.is_one() && self.is_from_besides(origin))
+    }
+
+    #[cold]
+    fn is_from_besides(&self, origin: &Origin) -> bool {
         self.lines.address(origin.line) == Some(origin.address)
     }
 
@@ -54,6 +69,7 @@ impl Source {
     }
 
     /// How long another line is waited for.
+    #[cold]
     pub(super) fn wait_for_lines(&self) -> Duration {
         let guard = self.guard.time(self.group.round_trip);
         if self.settings.guard_time.is_some() {
@@ -66,10 +82,11 @@ impl Source {
         guard.max((self.lines.lag() * 2).clamp(LEAST, MOST))
     }
 
-    /// As [`offer`](Self::offer), for a batch that came by one of several lines.
-    pub(super) fn offer_on(&mut self, line: LineId, batch: Batch, is_opening: bool, now: Time) -> Offer {
+    /// A batch that came by one of several lines is about to be [offered](Self::offer); nothing to note of a repair.
+    #[cold]
+    pub(super) fn before_offer(&mut self, line: LineId, batch: &Batch, is_opening: bool) -> Option<Passing> {
         if batch.is_repair {
-            return self.offer(batch, now);
+            return None;
         }
         let range = self.entitled(batch.range);
         let fresh = self.missing_in(range);
@@ -78,7 +95,13 @@ impl Source {
         if is_near {
             self.pass(line, range, is_opening);
         }
-        let offer = self.offer(batch, now);
+        Some(Passing { line, range, fresh, is_near, is_opening })
+    }
+
+    /// What became of it.
+    #[cold]
+    pub(super) fn after_offer(&mut self, passing: Passing, offer: Offer, now: Time) {
+        let Passing { line, range, fresh, is_near, is_opening } = passing;
         if offer != Offer::Refused {
             if !is_near {
                 self.pass(line, range, is_opening);
@@ -86,10 +109,10 @@ impl Source {
             self.lines.count(line, (range, fresh), now);
         }
         self.end_waiting(now);
-        offer
     }
 
     /// As [`hear_of`](Self::hear_of), for a position told by one of several lines.
+    #[cold]
     pub(super) fn hear_of_on(&mut self, line: LineId, end: Offset, is_opening: bool, now: Time) -> bool {
         let here = self.entitled(OffsetRange::new(end, end));
         let is_near = end.since(self.seen) <= self.span();

@@ -159,6 +159,7 @@ impl Source {
     }
 
     /// Takes a batch in: decides what becomes of it, and notices the gap in front of it.
+    #[inline(always)]
     pub(super) fn offer(&mut self, batch: Batch, now: Time) -> Offer {
         let range = batch.range;
         planted!(DuplicateDelivered => if range.to == self.next && self.down.is_none() { return Offer::Deliver(range) });

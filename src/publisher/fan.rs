@@ -88,6 +88,11 @@ impl Fan {
         }
     }
 
+    /// All sockets but the first.
+    pub(super) fn beyond(&self) -> impl Iterator<Item = &UdpSocket> {
+        self.beyond.iter()
+    }
+
     /// The socket to wait for.
     pub(super) fn full_socket<'a>(&'a self, first: Option<&'a UdpSocket>) -> Option<&'a UdpSocket> {
         self.socket(first, self.full.load(Relaxed))

@@ -70,7 +70,7 @@ impl Outlet {
 
     const fn address(&self, to: Destination) -> SocketAddr {
         match to {
-            Destination::Group => self.to,
+            Destination::Group | Destination::Everywhere => self.to,
             Destination::Peer(to) => to.address,
         }
     }

@@ -5,7 +5,6 @@ use core::time::Duration;
 use std::io;
 
 use crate::endpoint::EndpointError;
-use crate::endpoint::UdpEndpoint;
 pub use crate::io::InterfaceError;
 use crate::io::LinkFault;
 pub use crate::io::SocketError;
@@ -34,9 +33,9 @@ pub enum Error {
     #[error("{one} and {other} name different streams: write the same stream= in both")]
     LinesDiffer {
         /// The first line.
-        one: UdpEndpoint,
+        one: String,
         /// The one that differs.
-        other: UdpEndpoint,
+        other: String,
     },
     /// A subscriber would hear the same twice from one publisher.
     #[error("{address} is named twice, by {one} and {other}: leave one out, or name two interfaces")]
@@ -44,15 +43,15 @@ pub enum Error {
         /// The address.
         address: SocketAddr,
         /// The first line.
-        one: UdpEndpoint,
+        one: String,
         /// The one that repeats it.
-        other: UdpEndpoint,
+        other: String,
     },
     /// A copy for each of several subscribers is what a publisher sends.
     #[error("{uri} is for a publisher: a subscriber names the one address at which it listens")]
     SeveralAddresses {
         /// The endpoint.
-        uri: UdpEndpoint,
+        uri: String,
     },
     /// Subscribers do not join yet.
     #[error(
@@ -60,7 +59,7 @@ pub enum Error {
     )]
     JoinAtSubscriber {
         /// The endpoint.
-        uri: UdpEndpoint,
+        uri: String,
     },
     /// A publisher has no use for topics in its URI.
     #[error("topic= is for subscribers: leave it out of the publisher's URI")]

@@ -209,7 +209,7 @@ fn who_joins_gets_everything_from_then_on_until_it_leaves() {
     assert_eq!(hand.data(), (Offset(3), true), "repaired to it alone");
     hand.status(Says { next: 20, flags: Status::LEAVING, ..Says::default() });
     while publisher.lines()[0].destinations > 0 {
-        thread::sleep(Duration::from_millis(1));
+        thread::park_timeout(Duration::from_millis(1));
     }
     publish(&mut publisher, 20..30);
     assert!(hand.is_silent(), "nothing comes to one that has left");
@@ -253,7 +253,7 @@ fn no_more_join_than_may() {
     let hands: Vec<_> = (1..=3).map(|id| Hand::joined(publisher.local_address(), id)).collect();
     publisher.wait_for(2, PATIENCE).unwrap();
     while publisher.stats().sender.joins_refused == 0 {
-        thread::sleep(Duration::from_millis(1));
+        thread::park_timeout(Duration::from_millis(1));
     }
     assert_eq!(
         (publisher.lines()[0].destinations, publisher.receivers().len()),

@@ -75,11 +75,11 @@ pub(super) fn check(lines: &[UdpEndpoint]) -> Result<(), Error> {
 
 fn check_pair(one: &UdpEndpoint, other: &UdpEndpoint) -> Result<(), Error> {
     if one.stream != other.stream {
-        return Err(Error::LinesDiffer { one: one.clone(), other: other.clone() });
+        return Err(Error::LinesDiffer { one: one.to_string(), other: other.to_string() });
     }
     let is_there_too = |address: &SocketAddr| other.addresses().any(|same| same == *address);
     match one.addresses().find(is_there_too).filter(|_| one.interface == other.interface) {
-        Some(address) => Err(Error::LineTwice { address, one: one.clone(), other: other.clone() }),
+        Some(address) => Err(Error::LineTwice { address, one: one.to_string(), other: other.to_string() }),
         None => Ok(()),
     }
 }
@@ -87,10 +87,10 @@ fn check_pair(one: &UdpEndpoint, other: &UdpEndpoint) -> Result<(), Error> {
 /// The endpoint, if a subscriber can listen to it.
 pub(super) fn subscribable(uri: UdpEndpoint) -> Result<UdpEndpoint, Error> {
     if !uri.others.is_empty() {
-        return Err(Error::SeveralAddresses { uri });
+        return Err(Error::SeveralAddresses { uri: uri.to_string() });
     }
     if uri.join {
-        return Err(Error::JoinAtSubscriber { uri });
+        return Err(Error::JoinAtSubscriber { uri: uri.to_string() });
     }
     Ok(uri)
 }

@@ -64,6 +64,7 @@ pub(crate) use self::pool::Span;
 pub(crate) use self::sleep::BoardName;
 pub(crate) use self::sleep::SLEEPS;
 pub(crate) use self::sleep::sleep_on;
+pub(crate) use self::sleep::sleep_on_all;
 pub use self::stream::ConnectionStats;
 pub(crate) use self::stream::Link;
 pub(crate) use self::stream::LinkFault;

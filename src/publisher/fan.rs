@@ -88,6 +88,11 @@ impl Fan {
         }
     }
 
+    /// All sockets but the first.
+    pub(super) fn beyond(&self) -> impl Iterator<Item = &UdpSocket> {
+        self.beyond.iter()
+    }
+
     /// The socket to wait for.
     pub(super) fn full_socket<'a>(&'a self, first: Option<&'a UdpSocket>) -> Option<&'a UdpSocket> {
         self.socket(first, self.full.load(Relaxed))
@@ -122,26 +127,19 @@ impl Fan {
         if done == 0 && !sizes.is_empty() { Err(ErrorKind::WouldBlock.into()) } else { Ok(done) }
     }
 
-    /// Sends one datagram, to every place or back to where somebody asked. A place that has no room for a heartbeat hears the
-    /// next one.
+    /// Sends one datagram. A place that has no room for a heartbeat hears the next, and soon.
     pub(super) fn send(&self, first: Option<&UdpSocket>, to: Destination, bytes: &[u8]) -> io::Result<()> {
-        let Destination::Peer(to) = to else {
-            let (ways, mut sent) = (self.ways(), 0);
-            for way in ways.iter() {
-                let is_sent =
-                    self.socket(first, way.line).is_some_and(|line| line.send(way.to, bytes).is_ok());
-                sent += usize::from(is_sent);
-                self.count_skipped(way.line, usize::from(!is_sent));
-            }
-            let none = sent == 0 && !ways.is_empty();
-            return if none { Err(ErrorKind::WouldBlock.into()) } else { Ok(()) };
-        };
-        let Some(size) = u16::try_from(bytes.len()).ok() else { return Err(ErrorKind::InvalidInput.into()) };
-        self.answer(first, Way { line: to.line.0, to: to.address }, bytes, &[size]).map(|_| ())
+        let sizes = [u16::try_from(bytes.len()).map_err(|_| ErrorKind::InvalidInput)?];
+        if to != Destination::Everywhere {
+            return self.post(first, to, bytes, &sizes).map(|_| ());
+        }
+        let ways = self.ways();
+        let sent: usize = ways.iter().map(|way| self.hand_over(first, way, bytes, &sizes)).sum();
+        if sent == 0 && !ways.is_empty() { Err(ErrorKind::WouldBlock.into()) } else { Ok(()) }
     }
 
-    /// Sends repairs back to where somebody asked, or along all lines that are shared: whoever hears one of them alone has
-    /// the repair, too, and does not ask for it. The first of those decides; what another has no room for is lost there.
+    /// Sends answers back to where somebody asked, or along all lines that are shared: whoever hears one of them alone has the
+    /// repair, too, and does not ask for it. The first of those decides; what another has no room for is lost there.
     pub(super) fn post(
         &self,
         first: Option<&UdpSocket>,

@@ -9,6 +9,7 @@ use crate::io::Offload;
 use crate::io::Pool;
 use crate::io::UdpSocket;
 use crate::io::sleep_on;
+use crate::io::sleep_on_all;
 use crate::protocol::Destination;
 use crate::protocol::Sender;
 use crate::publisher::fan::Fan;
@@ -69,7 +70,7 @@ impl Outlet {
 
     const fn address(&self, to: Destination) -> SocketAddr {
         match to {
-            Destination::Group => self.to,
+            Destination::Group | Destination::Everywhere => self.to,
             Destination::Peer(to) => to.address,
         }
     }
@@ -102,14 +103,12 @@ impl Outlet {
         socket.map_or(Ok(()), |socket| socket.wait_for_room(time))
     }
 
-    /// Whether one thread can sleep on all that comes.
-    pub(super) const fn can_sleep(&self) -> bool {
-        self.fan.is_none()
-    }
-
     /// Sleeps until something comes, here or over the connections of `board`, for so long at most.
     pub(super) fn sleep_beside(&self, board: Option<&BoardName>, most: Duration) -> io::Result<()> {
-        sleep_on(self.first.as_ref(), board, most)
+        match &self.fan {
+            None => sleep_on(self.first.as_ref(), board, most),
+            Some(fan) => sleep_on_all(self.first.iter().chain(fan.beyond()), board, most),
+        }
     }
 
     /// What each line has counted, in the order in which they were named.

@@ -34,7 +34,6 @@ pub(crate) struct Hand {
 /// A STATUS before it is encoded.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Says {
-    pub(crate) session: SessionId,
     pub(crate) next: u64,
     pub(crate) flags: u16,
     pub(crate) time: u64,

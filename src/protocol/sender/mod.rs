@@ -75,8 +75,9 @@ const REPORTS_MISSED: u32 = 3;
 /// Where a datagram goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Destination {
-    /// To wherever the data go: the group, or the one address, and along every line. A repair only along those that are
-    /// [shared](LineKind::Shared).
+    /// To wherever the data go, along every line.
+    Everywhere,
+    /// To the group, or the one address: along the lines that are [shared](LineKind::Shared).
     Group,
     /// To one receiver, along the line that it asked on.
     Peer(Origin),

@@ -44,7 +44,7 @@ impl Sender {
         if self.schedule.is_due() {
             self.peeked = Some(Peeked::Heartbeat);
             self.encode_heartbeat(now, ring);
-            return Some(Transmit::Datagram { to: Destination::Group, bytes: &self.heartbeat });
+            return Some(Transmit::Datagram { to: Destination::Everywhere, bytes: &self.heartbeat });
         }
         if let Some((to, bytes)) = self.outbox.first() {
             self.peeked = Some(Peeked::Answer);
@@ -84,7 +84,7 @@ impl Sender {
         self.gone.push(GoneEntry::new(lost, reason));
         let to = match wanted.to {
             Destination::Peer(to) => Some(to),
-            Destination::Group => asker_at,
+            Destination::Group | Destination::Everywhere => asker_at,
         };
         self.send_gone(to);
     }
@@ -149,7 +149,7 @@ impl Sender {
         };
         let bytes = repair.bytes as u64;
         match wanted.to {
-            Destination::Group => self.stats.repairs_multicast += 1,
+            Destination::Group | Destination::Everywhere => self.stats.repairs_multicast += 1,
             Destination::Peer(_) => self.stats.repairs_unicast += 1,
         }
         self.stats.repaired_offsets += repair.covers.len();

@@ -49,7 +49,7 @@ impl Core {
     /// A held publisher sleeps until something comes for it, or `deadline`: on its own socket, since to be woken by
     /// the background thread takes two wake-ups.
     pub(in crate::publisher) fn rest(&self, engine: MutexGuard<'_, Engine>, deadline: Time, now: Time) {
-        if !SLEEPS || !self.socket.can_sleep() || !self.carrier.as_ref().is_none_or(Carrier::is_few) {
+        if !SLEEPS || !self.carrier.as_ref().is_none_or(Carrier::is_few) {
             self.hand_over();
             drop(self.wait_served(engine, deadline, now));
             return;

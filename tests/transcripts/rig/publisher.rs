@@ -217,7 +217,7 @@ impl Publisher {
 
 const fn peer(to: Destination) -> Option<SocketAddr> {
     match to {
-        Destination::Group => None,
+        Destination::Group | Destination::Everywhere => None,
         Destination::Peer(to) => Some(to.address),
     }
 }

@@ -287,7 +287,7 @@ impl Rig {
 
 fn target(to: Destination) -> String {
     match to {
-        Destination::Group => String::new(),
+        Destination::Group | Destination::Everywhere => String::new(),
         Destination::Peer(Origin { address: SocketAddr::V4(to), line }) => {
             let [.., high, low] = to.ip().octets();
             let along = if line == LineId(0) { String::new() } else { format!(" on {}", line.0) };

@@ -211,7 +211,7 @@ fn wrong_command_lines_are_refused_with_a_remedy() {
         ("sub tcp://239.192.41.9:41009", 2, "is a multicast group"),
         ("sub tcp://127.0.0.1:0", 1, "choose a port from 1 to 65535"),
         ("sub tcp://127.0.0.1:41009?interface=lo", 2, "stream and topic exist"),
-        ("sub udp://239.192.41.9:41009?interface=lo --from earliest", 1, "tcp:// endpoint"),
+        ("sub tcp://127.0.0.1:41009 tcp://127.0.0.1:41010", 2, "there may be one tcp:// among several"),
         ("sub tcp://127.0.0.1:41009 --from now", 2, "live, earliest or an offset"),
         ("sub tcp://127.0.0.1:41009 --inject-loss 5%", 2, "--inject-loss and --seed are for udp://"),
         ("sub tcp://127.0.0.1:41009 --no-repair", 2, "--no-repair is for udp://"),

@@ -3,6 +3,7 @@
 mod connected;
 mod history;
 mod late;
+mod lined;
 mod lines;
 mod memory;
 mod parts;

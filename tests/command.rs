@@ -1,6 +1,8 @@
 //! The `nakcast` command, as its users run it: real processes, real multicast on the loopback interface.
 #![cfg(all(feature = "cli", unix))]
 
+#[path = "command/fan_out.rs"]
+mod fan_out;
 #[path = "command/process.rs"]
 mod process;
 #[path = "command/simulate.rs"]

@@ -164,6 +164,23 @@ fn three_places_on_one_line_get_everything() {
 }
 
 #[test]
+fn places_of_ipv6_and_a_connection_beside_two_lines_get_everything() {
+    let uri = "udp://[::1]:26021,[::1]:26022?interface=lo";
+    let open = |uri: &str| Subscriber::builder().udp(uri).open().unwrap();
+    let heard = ["udp://[::1]:26021", "udp://[::1]:26022", "udp://239.192.26.10:26010"];
+    let heard = heard.map(|uri| open(&format!("{uri}?interface=lo")));
+    let mut subscribers: Vec<_> = heard.into_iter().map(|one| thread::spawn(|| deliver_all(one))).collect();
+    let builder = Publisher::builder().udp("udp://239.192.26.10:26010?interface=lo").udp(uri);
+    let mut publisher = builder.tcp("tcp://127.0.0.1:0").policy(Policy::BLOCK).open().unwrap();
+    let connected = Subscriber::connect(&format!("tcp://{}", publisher.stream_address().unwrap())).unwrap();
+    subscribers.push(thread::spawn(|| deliver_all(connected)));
+    publisher.wait_for(4, PATIENCE).unwrap();
+    publish(&mut publisher, 0..5_000);
+    publisher.finish(PATIENCE).unwrap();
+    assert_eq!(subscribers.into_iter().map(|one| one.join().unwrap()).collect::<Vec<_>>(), [5_000; 4]);
+}
+
+#[test]
 fn a_place_that_is_closed_harms_nobody() {
     let publisher = fan_out(&[26_014, 26_015, 26_016], &[26_014, 26_016], 0.0);
     let stats = publisher.stats();

@@ -21,9 +21,10 @@ impl PublisherBuilder {
     /// (`udp://10.0.0.5:4000,10.0.0.6:4000`), or to those that ask for it (`udp://10.0.0.1:4000?join=yes`, the publisher's
     /// own address): for networks without multicast. 16 lines at most.
     ///
-    /// Each message is handed to every line's socket in turn. While one has no room, the publisher waits, as it does with
-    /// one line; but where another has taken everything, no longer than 20 ms. What a line has not taken by then is lost on
-    /// that line alone ([`LineStats::skipped`](crate::LineStats::skipped)), until it takes something again.
+    /// Each batch is handed to every line's socket in turn, and to every place on it. While a socket is full the publisher
+    /// waits, as it does with one line: the slowest sets the pace. But one that takes nothing at all for 20 ms, while another
+    /// line has taken everything, is not waited for any longer: what it has no room for is lost on that line alone, and counted
+    /// ([`LineStats::skipped`](crate::LineStats::skipped)), until it takes something again.
     ///
     /// ```
     /// use nakcast::Publisher;

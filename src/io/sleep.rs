@@ -56,6 +56,7 @@ pub(crate) fn sleep_on(
 }
 
 /// How many sockets [`sleep_on_all`] knows at most, beside a poll of connections.
+#[cfg(unix)]
 const SLEEPS_ON: usize = 16;
 
 /// As [`sleep_on`], on several sockets.

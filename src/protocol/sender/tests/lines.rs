@@ -16,6 +16,16 @@ fn origin(id: u64, line: u8) -> Origin {
     Origin { address: home(id), line: LineId(line) }
 }
 
+/// Numbers by a seed.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % end
+    }
+}
+
 impl Rig {
     fn status_on(&mut self, line: u8, id: u64, says: Says) -> Vec<String> {
         let bytes = self.encode_status(id, self.token(id), says);
@@ -29,13 +39,16 @@ impl Rig {
 
     /// A STATUS of somebody who does not know the session.
     fn greet(&mut self, line: u8, id: u64, token: Token, flags: u16) -> Vec<String> {
-        let mut bytes = Vec::new();
-        let says = Says { flags, time: 9, ..at(0) };
+        let bytes = self.encode_greeting(id, token, Says { flags, time: 9, ..at(0) });
+        self.hand_in(origin(id, line), &bytes)
+    }
+
+    fn encode_greeting(&self, id: u64, token: Token, says: Says) -> Vec<u8> {
         let known = self.encode_status(id, token, says);
         let Body::Status(status) = Datagram::decode(&known).unwrap().body else { unreachable!() };
-        let head = Head { session: SessionId(0), ..self.head(0) };
-        wire::encode_status(&mut bytes, &head, status);
-        self.hand_in(origin(id, line), &bytes)
+        let mut bytes = Vec::new();
+        wire::encode_status(&mut bytes, &Head { session: SessionId(0), ..self.head(0) }, status);
+        bytes
     }
 
     /// Somebody joins.
@@ -245,4 +258,46 @@ fn who_moves_is_sent_its_copy_there() {
     let bytes = rig.encode_status(1, token, at(0));
     rig.hand_in(there, &bytes);
     assert_eq!(rig.joined(), [home(2)]);
+}
+
+/// Anything that six places may say along three lines, with tokens and without, for a minute: nothing but a WELCOME goes to
+/// who has shown no token, and only who has, and was heard lately, is sent a copy.
+#[test]
+fn whatever_is_said_nobody_unproved_is_sent_more_than_a_welcome() {
+    let mut rig = rig(block_policy());
+    let (mut random, mut proved) = (Random(7), BTreeMap::new());
+    for _ in 0..20_000 {
+        let (id, place, line) = (1 + random.below(6), 1 + random.below(6), random.below(3) as u8);
+        let from = origin(place, line);
+        let known = rig.tokens.get(&(id, from.address)).copied();
+        let token = if random.below(3) > 0 { known.unwrap_or_default() } else { Token(random.below(9)) };
+        let is_known = known == Some(token);
+        let sent = rig.ring.sent().0;
+        let flags = [0, 0, 0, 0, Status::LEAVING, Status::OBSERVER][random.below(6) as usize];
+        let says = Says { flags, time: random.below(2), ..at(random.below(sent + 2)) };
+        let bytes = match random.below(4) {
+            0 => rig.encode_nak(id, token, &[(says.next, says.next + 1 + random.below(4))]),
+            1 => rig.encode_greeting(id, token, says),
+            _ => rig.encode_status(id, token, says),
+        };
+        if is_known {
+            proved.insert(from.address, rig.now);
+        }
+        let shown: Vec<_> = rig.hand_in(from, &bytes);
+        for line in shown.iter().filter(|line| line.contains(" to r") && !line.starts_with("welcome")) {
+            assert!(
+                (1..=6).any(|id| proved.contains_key(&home(id)) && line.contains(&format!(" to r{id}"))),
+                "{line}"
+            );
+        }
+        if random.below(3) == 0 {
+            rig.publish(random.below(3));
+        }
+        rig.pass(Duration::from_millis(random.below(7)));
+        let joined = rig.joined();
+        let lately = |address: &SocketAddr| proved.get(address).is_some_and(|at| rig.now - *at <= 5 * SECOND);
+        assert!(joined.len() <= 3 && joined.iter().all(lately), "{joined:?}");
+    }
+    let stats = rig.sender.stats();
+    assert!(stats.joins_refused > 0 && stats.repairs_unicast > 0 && stats.repairs_multicast > 0, "{stats:?}");
 }

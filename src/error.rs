@@ -53,14 +53,6 @@ pub enum Error {
         /// The endpoint.
         uri: String,
     },
-    /// Subscribers do not join yet.
-    #[error(
-        "{uri} is for a publisher: leave join= out and name the address at which this subscriber listens"
-    )]
-    JoinAtSubscriber {
-        /// The endpoint.
-        uri: String,
-    },
     /// A publisher has no use for topics in its URI.
     #[error("topic= is for subscribers: leave it out of the publisher's URI")]
     TopicsAtPublisher,

@@ -369,6 +369,77 @@ fn one_descriptor_tells_of_every_line() {
 }
 
 #[test]
+fn a_subscriber_joins_a_publisher_that_is_not_there_yet_and_its_successor() {
+    let uri = "udp://127.0.0.1:47120?interface=lo&join=yes";
+    let mut subscriber = Subscriber::builder()
+        .udp(uri)
+        .faults(Faults::loss(0.05).seed(4))
+        .silence(Duration::from_millis(500))
+        .open()
+        .unwrap();
+    for life in 0..2 {
+        // Nobody answers for a while.
+        assert!(subscriber.recv_timeout(Duration::from_millis(50)).unwrap().is_none());
+        let publishing = thread::spawn(move || {
+            let mut publisher = Publisher::builder().udp(uri).policy(Policy::BLOCK).open().unwrap();
+            publisher.wait_for(1, PATIENCE).unwrap();
+            publish(&mut publisher, 0, 5_000);
+            let receivers = publisher.receivers().len();
+            if life == 0 {
+                // It goes without a word.
+                publisher.flush().unwrap();
+                while publisher.receivers().iter().any(|row| row.next.0 < 5_000) {
+                    thread::park_timeout(Duration::from_millis(1));
+                }
+                publisher.abort();
+            } else {
+                publisher.finish(PATIENCE).unwrap();
+            }
+            receivers
+        });
+        let (mut messages, mut is_down) = (0, false);
+        while !is_down {
+            match subscriber.recv_timeout(PATIENCE).unwrap().expect("nothing came for half a minute") {
+                Event::Message(message) => {
+                    assert_eq!((message.offset.0, message.payload), (messages, &payload(messages)[..]));
+                    messages += 1;
+                }
+                Event::Lost { range, reason, .. } => panic!("lost {range}: {reason}"),
+                Event::SourceDown { .. } => is_down = true,
+                _ => {}
+            }
+        }
+        assert_eq!((messages, publishing.join().unwrap()), (5_000, 1));
+    }
+}
+
+#[test]
+fn a_group_and_a_publisher_that_is_joined_are_lines_of_one_subscriber() {
+    let group = uri(SocketAddrV4::new([239, 192, 81, 14].into(), 47_114));
+    let join = "udp://127.0.0.1:47121?interface=lo&join=yes";
+    let builder = Publisher::builder().udp(&group).udp(join).policy(Policy::BLOCK);
+    let mut publisher = builder.open().unwrap();
+    let loss = Faults { data: 0.1, seed: 9, ..Faults::default() };
+    let (heard, _) = follow(Subscriber::builder().udp(&group).udp(join).faults(loss));
+    publisher.wait_for(1, PATIENCE).unwrap();
+    // Longer than a place is kept for who says nothing.
+    for burst in 0..700 {
+        publish(&mut publisher, 20 * burst, 20 * burst + 20);
+        publisher.flush().unwrap();
+        thread::park_timeout(Duration::from_millis(10));
+    }
+    assert_eq!(publisher.stats().receivers, 1, "{:?}", publisher.receivers());
+    publisher.finish(PATIENCE).unwrap();
+    let heard = heard.join().unwrap();
+    assert_eq!((heard.messages, heard.lost, heard.down), (14_000, 0, DownReason::Ended));
+    for line in &heard.source.lines {
+        println!("{line:?}");
+        // All the time, but for what comes before its place is given.
+        assert!(line.stats.first + line.stats.duplicate > 12_000, "{line:?}");
+    }
+}
+
+#[test]
 fn lines_that_do_not_fit_together_are_refused_with_a_remedy() {
     let error = |builder: SubscriberBuilder| builder.open().map(drop).unwrap_err();
     let (a, b) =

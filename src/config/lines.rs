@@ -90,8 +90,5 @@ pub(super) fn subscribable(uri: UdpEndpoint) -> Result<UdpEndpoint, Error> {
     if !uri.others.is_empty() {
         return Err(Error::SeveralAddresses { uri: uri.to_string() });
     }
-    if uri.join {
-        return Err(Error::JoinAtSubscriber { uri: uri.to_string() });
-    }
     Ok(uri)
 }

@@ -52,6 +52,8 @@ pub(super) struct Datagrams {
     turn: u32,
     seen: Seen,
     naps: Naps,
+    /// Everything comes to the socket that asks for it.
+    is_joined: bool,
     faults: Option<FaultInjector>,
     drops_at: Time,
     /// A connection that brings what came too early, while there is one.
@@ -72,7 +74,27 @@ impl Datagrams {
             _ => Pool::new(DATAGRAMS, TRAIN_BYTES + APART),
         };
         let (seen, drops_at) = (Seen::default(), Time::ZERO);
-        Ok(Self { data, control, watch, pool, current: None, turn: 0, seen, naps, faults, drops_at, history })
+        let is_joined = false;
+        Ok(Self {
+            data,
+            control,
+            watch,
+            pool,
+            current: None,
+            turn: 0,
+            seen,
+            naps,
+            is_joined,
+            faults,
+            drops_at,
+            history,
+        })
+    }
+
+    /// From now on NAK and STATUS leave from the socket that data come to: a publisher sends a copy to who asks.
+    pub(super) const fn joining(mut self) -> Self {
+        self.is_joined = true;
+        self
     }
 
     /// The bytes of the datagram taken last, or else of the message of history.
@@ -212,7 +234,8 @@ impl Datagrams {
         if self.faults.as_mut().is_some_and(|faults| faults.loses(datagram)) {
             return;
         }
-        if let Err(error) = self.control.send(to, datagram) {
+        let socket = if self.is_joined { &self.data } else { &self.control };
+        if let Err(error) = socket.send(to, datagram) {
             tracing::debug!(%error, %to, "a NAK or STATUS finds no room in the socket");
         }
     }
@@ -281,7 +304,7 @@ impl Datagrams {
         SubscriberStats {
             kernel_drops: self.data.kernel_drops(),
             faults: self.faults.as_ref().map_or(0, FaultInjector::lost),
-            send_errors: self.control.send_errors().total(),
+            send_errors: self.control.send_errors().total() + self.data.send_errors().total(),
             coalescing: self.data.coalescing(),
             connection: self.history.stats(),
             receive_errors: self.data.receive_errors().total() + self.control.receive_errors().total(),

@@ -19,6 +19,7 @@ use crate::io::SocketOptions;
 use crate::io::SubscriberSocket;
 use crate::io::UdpSocket;
 use crate::protocol::LineId;
+use crate::protocol::Origin;
 use crate::protocol::ReceiverSettings;
 use crate::protocol::Subscription;
 use crate::protocol::SubscriptionSettings;
@@ -54,7 +55,12 @@ impl SubscriberBuilder {
             ([one], None) => self.datagrams(one, receiver)?,
             (_, tcp) => self.lines(&udp, tcp, receiver, &clock)?,
         };
-        let (subscription, now, wait) = (Subscription::new(settings), clock.now(), self.tuning.wait);
+        let (mut subscription, now, wait) = (Subscription::new(settings), clock.now(), self.tuning.wait);
+        for (endpoint, line) in udp.iter().zip(0..).filter(|(endpoint, _)| endpoint.join) {
+            let interface = Interface::find(endpoint.interface.as_deref(), endpoint.address.ip())?;
+            let address = interface.scoped(endpoint.address.ip(), endpoint.address.port());
+            subscription.receiver().join(now, Origin { address, line: LineId(line) });
+        }
         let glances = false;
         Ok(Subscriber {
             subscription,
@@ -145,13 +151,17 @@ impl SubscriberBuilder {
             seed: random()?,
         };
         let history = History::new(history);
-        Datagrams::new((data, control), self.tuning.wait != Wait::Spin, (faults, history))
+        let line = Datagrams::new((data, control), self.tuning.wait != Wait::Spin, (faults, history))?;
+        Ok(if endpoint.join { line.joining() } else { line })
     }
 
     fn data_socket(&self, endpoint: &UdpEndpoint, interface: &Interface) -> Result<UdpSocket, Error> {
         let (ip, port) = (endpoint.address.ip(), endpoint.address.port());
         let address = interface.scoped(ip, port);
-        let socket = if endpoint.is_multicast() {
+        let socket = if endpoint.join {
+            // The address is the publisher's: what it sends comes to wherever it is asked from.
+            UdpSocket::unicast_data(interface.scoped(interface.address, 0), interface, &self.socket())
+        } else if endpoint.is_multicast() {
             UdpSocket::multicast_data(&SubscriberSocket {
                 group: address,
                 source: endpoint.source,

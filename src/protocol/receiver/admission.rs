@@ -177,6 +177,11 @@ impl Receiver {
     }
 
     fn admit(&mut self, now: Time, origin: Origin, datagram: &Datagram<'_>) -> Option<usize> {
+        if let Body::Welcome(welcome) = datagram.body
+            && self.on_join_welcome(now, &origin, welcome)
+        {
+            return None;
+        }
         let from = origin.address;
         let session = datagram.header.session();
         let is_old = !self.settings.connected && self.sessions.replaced.contains(&session);

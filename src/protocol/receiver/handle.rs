@@ -63,7 +63,7 @@ impl Receiver {
                 self.on_heartbeat(now, (key, line), header, heartbeat);
             }
             Body::End(heartbeat) => self.on_end(now, (key, line), header, heartbeat),
-            Body::Welcome(welcome) => self.on_welcome(now, key, welcome),
+            Body::Welcome(welcome) => self.on_welcome(now, (key, origin), welcome),
             Body::Gone(entries) => self.on_gone(now, (key, line), entries),
             Body::Shed(shed, ranges) => self.on_shed(now, key, shed, ranges),
             Body::Nak(..) | Body::Status(_) | Body::Hello(..) | Body::Close(_) => {}
@@ -172,8 +172,9 @@ impl Receiver {
         }
     }
 
-    fn on_welcome(&mut self, now: Time, key: SourceKey, welcome: &Welcome) {
-        if ReceiverId(welcome.receiver.get()) != self.settings.receiver {
+    fn on_welcome(&mut self, now: Time, (key, origin): (SourceKey, &Origin), welcome: &Welcome) {
+        let is_ours = ReceiverId(welcome.receiver.get()) == self.settings.receiver;
+        if !is_ours || self.on_join_welcome(now, origin, welcome) {
             return;
         }
         let Some(source) = self.sources.get_mut(usize::from(key.0)) else { return };

@@ -7,6 +7,7 @@ mod gaps;
 mod guard;
 mod handle;
 mod history;
+mod join;
 mod line;
 mod outgoing;
 mod passing;
@@ -27,6 +28,7 @@ use core::time::Duration;
 use crate::offset::Offset;
 use crate::offset::OffsetRange;
 use crate::protocol::receiver::admission::Sessions;
+use crate::protocol::receiver::join::Join;
 use crate::protocol::receiver::outgoing::Outgoing;
 use crate::protocol::receiver::quiet::Quiet;
 use crate::protocol::receiver::source::Source;
@@ -133,6 +135,7 @@ pub struct Receiver {
     fetching: Option<usize>,
     sessions: Sessions,
     quiet: Quiet,
+    joins: Vec<Join>,
     ups: Vec<Up>,
     outgoing: Outgoing,
     jitter: Jitter,
@@ -156,6 +159,7 @@ impl Receiver {
             fetching: None,
             sessions: Sessions::default(),
             quiet: Quiet::new(settings.lines),
+            joins: Vec::new(),
             ups: Vec::new(),
             outgoing: Outgoing::default(),
             jitter: Jitter::new(settings.seed),
@@ -224,6 +228,7 @@ impl Receiver {
         self.sources
             .iter()
             .filter_map(|source| present(source).into_iter().chain(source.report.due()).min())
+            .chain(self.join_due())
             .chain(self.quiet.next_timeout().filter(|_| self.is_anybody_up()))
             .min()
     }

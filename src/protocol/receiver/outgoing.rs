@@ -32,7 +32,7 @@ pub(super) struct Outgoing {
     shown: Vec<u8>,
     to: Option<SocketAddr>,
     /// The line that the datagram shown goes by.
-    line: LineId,
+    pub(super) line: LineId,
     /// The same datagram goes there as well.
     also: Option<Origin>,
 }
@@ -85,7 +85,8 @@ impl Receiver {
     /// The same, and the line that it should go out by.
     pub fn peek_transmit_by(&mut self, now: Time) -> Option<((LineId, SocketAddr), &[u8])> {
         if self.outgoing.to.is_none() {
-            self.outgoing.to = self.next_nak(now).or_else(|| self.next_status(now));
+            self.outgoing.to =
+                self.next_nak(now).or_else(|| self.next_status(now)).or_else(|| self.next_join(now));
         }
         Some(((self.outgoing.line, self.outgoing.to?), &self.outgoing.shown))
     }
@@ -103,6 +104,7 @@ impl Receiver {
         self.leaving = true;
         let present = self.sources.iter_mut().filter(|source| source.report.due().is_some());
         present.for_each(|source| source.report.bring_forward(now));
+        self.leave_joined(now);
     }
 
     fn next_nak(&mut self, now: Time) -> Option<SocketAddr> {
@@ -154,11 +156,16 @@ impl Receiver {
         self.settings.window / up.max(1) as u64
     }
 
-    const fn status_flags(&self) -> u16 {
+    pub(super) const fn status_flags(&self) -> u16 {
         let leaving = if self.leaving { Status::LEAVING } else { 0 };
         let observer = if self.settings.observer { Status::OBSERVER } else { 0 };
         leaving | observer
     }
+}
+
+/// Shows a STATUS.
+pub(super) fn show_status(outgoing: &mut Outgoing, head: &Head, status: &Status) {
+    encode_status(&mut outgoing.shown, head, status);
 }
 
 fn head(source: &Source, stream: StreamId, base: Offset) -> Head {

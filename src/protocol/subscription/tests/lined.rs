@@ -8,6 +8,7 @@ use crate::protocol::Origin;
 use crate::protocol::ReceiverStats;
 use crate::wire::Body;
 use crate::wire::Heartbeat;
+use crate::wire::Welcome;
 
 pub(super) const A: u8 = 0;
 pub(super) const B: u8 = 1;
@@ -75,6 +76,14 @@ impl Lined {
         self.take(line, host(1, line), &bytes);
     }
 
+    /// Answers the STATUS sent last, which had the time that it was.
+    pub(super) fn welcome(&mut self, line: u8, token: u64, echo: u64) {
+        let welcome = Welcome { receiver: 1.into(), token: token.into(), echo: echo.into() };
+        let mut bytes = Vec::new();
+        wire::encode_welcome(&mut bytes, &self.head(0), &welcome);
+        self.take(line, host(1, line), &bytes);
+    }
+
     pub(super) fn steps(&mut self, bytes: &[u8]) {
         loop {
             match self.subscription.step(self.now, bytes) {
@@ -103,6 +112,7 @@ impl Lined {
                     let ranges: Vec<_> = ranges.iter().map(|range| range.range().to_string()).collect();
                     format!("NAK {}", ranges.join(" "))
                 }
+                Body::Status(status) if receiver_is_unheard(bytes) => format!("JOIN {}", status.token.get()),
                 Body::Status(_) => "STATUS".to_owned(),
                 other => unreachable!("{other:?}"),
             };
@@ -133,4 +143,9 @@ impl Lined {
     pub(super) fn news(&mut self) -> Vec<LineNews> {
         core::iter::from_fn(|| self.subscription.receiver().poll_line()).collect()
     }
+}
+
+/// Whether a STATUS is of session 0.
+fn receiver_is_unheard(bytes: &[u8]) -> bool {
+    Datagram::decode(bytes).is_ok_and(|datagram| datagram.header.session() == SessionId(0))
 }

@@ -87,7 +87,7 @@ impl Receiver {
             return None;
         }
         if !source.is_from(origin) && !self.follow(index, now, *origin, datagram) {
-            self.stats.strange_address += 1;
+            self.stats.strange_address += u64::from(!self.is_join_answer(now, origin, datagram));
             return None;
         }
         self.latest = index;
@@ -177,9 +177,7 @@ impl Receiver {
     }
 
     fn admit(&mut self, now: Time, origin: Origin, datagram: &Datagram<'_>) -> Option<usize> {
-        if let Body::Welcome(welcome) = datagram.body
-            && self.on_join_welcome(now, &origin, welcome)
-        {
+        if self.is_join_answer(now, &origin, datagram) {
             return None;
         }
         let from = origin.address;

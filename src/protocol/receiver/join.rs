@@ -14,6 +14,8 @@ use crate::protocol::Origin;
 use crate::protocol::Receiver;
 use crate::protocol::receiver::outgoing;
 use crate::time::Time;
+use crate::wire::Body;
+use crate::wire::Datagram;
 use crate::wire::Head;
 use crate::wire::ReceiverId;
 use crate::wire::SessionId;
@@ -125,6 +127,12 @@ impl Receiver {
         self.outgoing.line = at.line;
         outgoing::show_status(&mut self.outgoing, &head, &status);
         self.stats.statuses += 1;
+    }
+
+    /// The same of any datagram that belongs to no source yet, or not to one that is heard there.
+    #[cold]
+    pub(super) fn is_join_answer(&mut self, now: Time, origin: &Origin, datagram: &Datagram<'_>) -> bool {
+        matches!(datagram.body, Body::Welcome(welcome) if self.on_join_welcome(now, origin, welcome))
     }
 
     /// Whether a WELCOME answers the question that waits for one: then the next one proves this address, at once.

@@ -374,6 +374,9 @@ fn a_place_that_is_joined_is_kept_while_reports_go_elsewhere() {
     assert!(lined.sent.contains(&"1:4001 JOIN 0".to_owned()), "{:?}", lined.sent);
     let echo = lined.now.0 + 1;
     lined.welcome(B, 9, echo);
+    assert_eq!(lined.stats().strange_address, 0);
+    lined.pass(0);
+    assert!(lined.sent.contains(&"1:4001 JOIN 9".to_owned()), "{:?}", lined.sent);
     lined.data(B, 0, 1);
     lined.sent.clear();
     for _ in 0..40 {

@@ -150,13 +150,13 @@ impl PublisherBuilder {
         self
     }
 
-    /// `SO_SNDBUF` to ask for, in bytes of kernel memory; default 1 MiB.
+    /// `SO_SNDBUF` of each line to ask for, in bytes of kernel memory; default 1 MiB.
     pub fn send_buffer(mut self, bytes: usize) -> Self {
         self.send_buffer = bytes;
         self
     }
 
-    /// `SO_RCVBUF` to ask for, in bytes of kernel memory, for NAK and STATUS; default 8 MiB.
+    /// `SO_RCVBUF` of each line to ask for, in bytes of kernel memory, for NAK and STATUS; default 8 MiB.
     pub fn receive_buffer(mut self, bytes: usize) -> Self {
         self.receive_buffer = bytes;
         self

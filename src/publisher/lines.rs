@@ -35,6 +35,12 @@ pub(super) fn kinds(endpoints: &[UdpEndpoint]) -> Vec<LineKind> {
     endpoints.iter().map(kind).collect()
 }
 
+/// How many places they go to that are no groups.
+pub(super) fn places(endpoints: &[UdpEndpoint]) -> usize {
+    let single = endpoints.iter().filter(|endpoint| !endpoint.join && !endpoint.is_multicast());
+    single.map(|endpoint| endpoint.addresses().count()).sum()
+}
+
 /// Whether everything goes to one address that is no group.
 pub(super) fn is_one_subscriber(endpoints: &[UdpEndpoint]) -> bool {
     is_alone(endpoints) && endpoints.iter().all(|endpoint| !endpoint.is_multicast())

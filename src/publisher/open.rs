@@ -130,6 +130,7 @@ impl PublisherBuilder {
     ) -> Result<SenderSettings, Error> {
         let mut settings = SenderSettings::new(carriers.stream, session, [random()?, random()?]);
         settings.lines = lines::kinds(&carriers.udp);
+        settings.places = lines::places(&carriers.udp);
         settings.unicast = lines::is_one_subscriber(&carriers.udp);
         settings.joined = self.joined;
         settings.tcp_port = listens_at.map_or(0, |address| address.port());

@@ -47,6 +47,10 @@ impl Joined {
         Self { members: Vec::new(), most, version: 0, check_at: Time(u64::MAX) }
     }
 
+    pub(super) const fn len(&self) -> usize {
+        self.members.len()
+    }
+
     fn has_room_for(&self, receiver: ReceiverId) -> bool {
         self.members.len() < self.most || self.find(receiver).is_ok()
     }

@@ -134,6 +134,10 @@ pub struct Sender {
     stats: SenderStats,
     /// The end of what was sent, as of the last look.
     seen: Offset,
+    /// Bytes of data sent, as of the last look, each counted once.
+    bytes: u64,
+    /// The same, each counted for every copy that has to be repaired by itself.
+    copied: u64,
     /// Where the numbering began in this run.
     first: Offset,
     /// What a repair costs, as of the last NAK.
@@ -164,6 +168,8 @@ impl Sender {
             events: VecDeque::new(),
             stats: SenderStats::default(),
             seen: Offset::ZERO,
+            bytes: 0,
+            copied: 0,
             first: Offset::ZERO,
             price: Price::ASSUMED,
             flags: Flags::default(),
@@ -317,7 +323,11 @@ impl Sender {
     fn look(&mut self, now: Time, ring: &Ring) {
         let sent = ring.sent();
         self.schedule.look(now, sent != self.seen);
-        self.budget.look(now, ring.bytes_sent());
+        let bytes = ring.bytes_sent();
+        let copies = self.settings.copies(self.joined.len());
+        self.copied = self.copied.saturating_add(bytes.saturating_sub(self.bytes).saturating_mul(copies));
+        self.bytes = bytes;
+        self.budget.look(now, self.copied);
         self.seen = sent;
         if ring.batches_sent() == 0 {
             self.first = sent;

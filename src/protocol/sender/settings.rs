@@ -18,6 +18,9 @@ pub struct SenderSettings {
     pub policy: FlowPolicy,
     /// What the lines are, by number; default: none, which is one that is [shared](LineKind::Shared).
     pub lines: Vec<LineKind>,
+    /// How many places the lines that are [apart](LineKind::Apart) go to; default: none. Where no line is shared, the budget for
+    /// repairs is that many times as large, since each is repaired by itself.
+    pub places: usize,
     /// The destination is one address, not a group: every repair goes to it, as the data do; default: false.
     pub unicast: bool,
     /// The key of the address tokens: random, of this run, told to nobody.
@@ -45,6 +48,7 @@ impl SenderSettings {
             session,
             policy: FlowPolicy::Drop { pace: Duration::from_millis(100), free_running: false },
             lines: Vec::new(),
+            places: 0,
             unicast: false,
             secret,
             receivers: 4_096,
@@ -53,6 +57,12 @@ impl SenderSettings {
             tcp_port: 0,
             repair_floor: 8 << 20,
         }
+    }
+
+    /// In how many copies data leave that have to be repaired one by one.
+    pub(super) fn copies(&self, joined: usize) -> u64 {
+        let is_shared = self.lines.is_empty() || self.lines.contains(&LineKind::Shared);
+        if is_shared { 1 } else { (self.places + joined).max(1) as u64 }
     }
 
     /// What the line is.

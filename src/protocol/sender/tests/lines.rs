@@ -260,6 +260,28 @@ fn who_moves_is_sent_its_copy_there() {
     assert_eq!(rig.joined(), [home(2)]);
 }
 
+/// What each copy is repaired with is a share of what was sent in all; a group is repaired once.
+#[test]
+fn the_budget_grows_with_the_copies_where_nothing_is_shared() {
+    let rate = |lines: &[LineKind], places| {
+        let settings =
+            SenderSettings { repair_floor: 1, lines: lines.to_vec(), places, ..settings(drop_policy()) };
+        let mut rig = Rig::new(settings);
+        if lines.len() == 3 {
+            (1..=2).for_each(|id| rig.welcome_in(id));
+        }
+        rig.pass(2 * MS);
+        rig.publish(100);
+        rig.pass(2 * MS);
+        rig.sender.budget.rate(rig.now)
+    };
+    let once = rate(&[], 0);
+    assert_eq!(once, 100 * BATCH * 10 / 2);
+    assert_eq!(rate(&[LineKind::Shared, LineKind::Apart], 5), once);
+    assert_eq!(rate(&[LineKind::Apart], 5), 5 * once);
+    assert_eq!(rate(&[LineKind::Apart, LineKind::Apart, LineKind::Joined], 3), 5 * once);
+}
+
 /// Anything that six places may say along three lines, with tokens and without, for a minute: nothing but a WELCOME goes to
 /// who has shown no token, and only who has, and was heard lately, is sent a copy.
 #[test]

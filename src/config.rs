@@ -1,5 +1,6 @@
 //! Every setting with its default, unit, reason and cost, in one place.
 
+mod lines;
 mod policy;
 mod stream;
 mod tuning;
@@ -14,8 +15,11 @@ use crate::error::Error;
 use crate::protocol::Order;
 use crate::sim::Faults;
 
+pub use lines::JOINED;
+pub(crate) use lines::LINES;
 pub use policy::Policy;
 pub(crate) use stream::Carriers;
+pub(crate) use stream::Followed;
 pub(crate) use stream::Reconnect;
 pub use stream::STREAMS;
 pub use stream::Start;
@@ -47,8 +51,9 @@ pub const FINISH_ON_DROP: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 #[must_use = "nothing is opened before `open`"]
 pub struct PublisherBuilder {
-    pub(crate) udp: Option<Result<UdpEndpoint, EndpointError>>,
+    pub(crate) udp: Vec<Result<UdpEndpoint, EndpointError>>,
     pub(crate) tcp: Option<Result<TcpEndpoint, EndpointError>>,
+    pub(crate) joined: usize,
     pub(crate) datagram: Option<usize>,
     pub(crate) fragment: bool,
     pub(crate) ring: usize,
@@ -66,8 +71,9 @@ pub struct PublisherBuilder {
 impl Default for PublisherBuilder {
     fn default() -> Self {
         Self {
-            udp: None,
+            udp: Vec::new(),
             tcp: None,
+            joined: JOINED,
             datagram: None,
             fragment: false,
             ring: RING,
@@ -85,16 +91,10 @@ impl Default for PublisherBuilder {
 }
 
 impl PublisherBuilder {
-    /// Where to publish: a group, or one subscriber's address. An error in the URI is told by `open`.
-    pub fn udp(mut self, uri: &str) -> Self {
-        self.udp = Some(uri.parse());
-        self
-    }
-
-    /// Where to publish, already parsed.
+    /// Where to publish, already parsed: as [`udp`](Self::udp) or [`tcp`](Self::tcp).
     pub fn endpoint(mut self, endpoint: impl Into<Endpoint>) -> Self {
         match endpoint.into() {
-            Endpoint::Udp(udp) => self.udp = Some(Ok(udp)),
+            Endpoint::Udp(udp) => self.udp.push(Ok(udp)),
             Endpoint::Tcp(tcp) => self.tcp = Some(Ok(tcp)),
         }
         self
@@ -150,13 +150,13 @@ impl PublisherBuilder {
         self
     }
 
-    /// `SO_SNDBUF` to ask for, in bytes of kernel memory; default 1 MiB.
+    /// `SO_SNDBUF` of each line to ask for, in bytes of kernel memory; default 1 MiB.
     pub fn send_buffer(mut self, bytes: usize) -> Self {
         self.send_buffer = bytes;
         self
     }
 
-    /// `SO_RCVBUF` to ask for, in bytes of kernel memory, for NAK and STATUS; default 8 MiB.
+    /// `SO_RCVBUF` of each line to ask for, in bytes of kernel memory, for NAK and STATUS; default 8 MiB.
     pub fn receive_buffer(mut self, bytes: usize) -> Self {
         self.receive_buffer = bytes;
         self
@@ -164,7 +164,7 @@ impl PublisherBuilder {
 
     /// Bytes of a batch, as chosen or by default.
     pub(crate) fn batch(&self) -> usize {
-        self.datagram.unwrap_or(if self.udp.is_some() { DATAGRAM } else { STREAM_BATCH })
+        self.datagram.unwrap_or(if self.udp.is_empty() { STREAM_BATCH } else { DATAGRAM })
     }
 
     pub(crate) fn check(&self) -> Result<Carriers, Error> {
@@ -215,7 +215,7 @@ fn within_time(
 #[derive(Debug, Clone)]
 #[must_use = "nothing is opened before `open`"]
 pub struct SubscriberBuilder {
-    pub(crate) udp: Option<Result<UdpEndpoint, EndpointError>>,
+    pub(crate) udp: Vec<Result<UdpEndpoint, EndpointError>>,
     pub(crate) tcp: Option<Result<TcpEndpoint, EndpointError>>,
     pub(crate) topics: Vec<Vec<u8>>,
     pub(crate) order: Order,
@@ -237,7 +237,7 @@ pub struct SubscriberBuilder {
 impl Default for SubscriberBuilder {
     fn default() -> Self {
         Self {
-            udp: None,
+            udp: Vec::new(),
             tcp: None,
             topics: Vec::new(),
             order: Order::Ordered,
@@ -260,15 +260,32 @@ impl Default for SubscriberBuilder {
 
 impl SubscriberBuilder {
     /// What to listen to. An error in the URI is told by `open`.
+    ///
+    /// Called again it adds a line: the same sessions by another group, address or interface, up to 16 of them, and one
+    /// [connection](Self::tcp) beside them. Each message is handed on once, when its first copy comes; one that is
+    /// missing is asked for only when every line that lives has gone past it, or after a guard of 1 to 20 ms; and a line
+    /// that is silent changes nothing but the counters ([`SourceSnapshot::lines`](crate::SourceSnapshot::lines)). Each line
+    /// has sockets and receive buffers of its own.
+    ///
+    /// ```
+    /// use nakcast::Subscriber;
+    ///
+    /// let subscriber = Subscriber::builder()
+    ///     .udp("udp://239.192.7.21:4121?interface=lo")
+    ///     .udp("udp://239.192.7.22:4122?interface=lo")
+    ///     .open()?;
+    /// assert_eq!(subscriber.lines().len(), 2);
+    /// # Ok::<(), nakcast::Error>(())
+    /// ```
     pub fn udp(mut self, uri: &str) -> Self {
-        self.udp = Some(uri.parse());
+        self.udp.push(uri.parse());
         self
     }
 
-    /// What to listen to, already parsed.
+    /// What to listen to, already parsed; as [`udp`](Self::udp) or [`tcp`](Self::tcp).
     pub fn endpoint(mut self, endpoint: impl Into<Endpoint>) -> Self {
         match endpoint.into() {
-            Endpoint::Udp(udp) => self.udp = Some(Ok(udp)),
+            Endpoint::Udp(udp) => self.udp.push(Ok(udp)),
             Endpoint::Tcp(tcp) => self.tcp = Some(Ok(tcp)),
         }
         self
@@ -325,6 +342,10 @@ impl SubscriberBuilder {
 
     /// How long a gap may be mere reordering; default a quarter of the round trip, 50 µs at least. Three later
     /// datagrams end it in any case.
+    ///
+    /// With several lines it is also how long a line that lives is waited for that has not gone past the gap; by default
+    /// that is twice what the slowest has lately come after the fastest, 1 ms at least and 20 ms at most, and 250 ms where
+    /// nothing is asked for ([`repair`](Self::repair)).
     pub fn guard(mut self, time: Duration) -> Self {
         self.guard_time = Some(time);
         self
@@ -349,14 +370,15 @@ impl SubscriberBuilder {
         self
     }
 
-    /// Loses datagrams on purpose, to see what comes of it (UDP); default none.
+    /// Loses datagrams on purpose, to see what comes of it (UDP); default none. Each of several lines loses others
+    /// ([`Faults::for_line`]).
     pub fn faults(mut self, faults: Faults) -> Self {
         self.faults = faults;
         self
     }
 
-    pub(crate) fn check(&self) -> Result<Endpoint, Error> {
-        let endpoint = self.line()?;
+    pub(crate) fn check(&self) -> Result<Followed, Error> {
+        let followed = self.followed()?;
         within("reorder_window", self.reorder_window, 65_536, 1 << 40)?;
         within_count("sources", self.sources, 1, 4_096)?;
         self.tuning.check()?;
@@ -364,6 +386,6 @@ impl SubscriberBuilder {
         within_time("guard", self.guard_time.unwrap_or_default(), (Duration::ZERO, Duration::from_secs(10)))?;
         within_time("repair_timeout", self.repair_timeout, (millisecond, day))?;
         within_time("silence", self.silence, (millisecond * 250, day))?;
-        Ok(endpoint)
+        Ok(followed)
     }
 }

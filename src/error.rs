@@ -29,12 +29,33 @@ pub enum Error {
         /// Over TCP.
         tcp: StreamId,
     },
+    /// All lines carry one stream.
+    #[error("{one} and {other} name different streams: write the same stream= in both")]
+    LinesDiffer {
+        /// The first line.
+        one: String,
+        /// The one that differs.
+        other: String,
+    },
+    /// A subscriber would hear the same twice from one publisher.
+    #[error("{address} is named twice, by {one} and {other}: leave one out, or name two interfaces")]
+    LineTwice {
+        /// The address.
+        address: SocketAddr,
+        /// The first line.
+        one: String,
+        /// The one that repeats it.
+        other: String,
+    },
+    /// A copy for each of several subscribers is what a publisher sends.
+    #[error("{uri} is for a publisher: a subscriber names the one address at which it listens")]
+    SeveralAddresses {
+        /// The endpoint.
+        uri: String,
+    },
     /// A publisher has no use for topics in its URI.
     #[error("topic= is for subscribers: leave it out of the publisher's URI")]
     TopicsAtPublisher,
-    /// A subscriber follows one endpoint.
-    #[error("a subscriber follows one endpoint: leave out `.udp(..)` or `.tcp(..)`")]
-    TwoEndpoints,
     /// A connection loses nothing, on purpose or otherwise.
     #[error(
         "faults lose datagrams, which a tcp:// endpoint has none of: leave `.faults(..)` out, or use udp://"

@@ -3,11 +3,15 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use crate::endpoint::Endpoint;
 pub use crate::io::ConnectionStats;
 pub use crate::io::Offload;
 use crate::offset::Offset;
 pub use crate::protocol::Book;
 use crate::protocol::DownReason;
+pub use crate::protocol::LineCounters;
+pub use crate::protocol::LineId;
+pub use crate::protocol::LineRow;
 pub use crate::protocol::ReceiverRow;
 pub use crate::protocol::ReceiverStats;
 pub use crate::protocol::RepairTimes;
@@ -36,6 +40,9 @@ pub struct PublisherStats {
     pub sender: SenderStats,
     /// Datagrams that came and were not ours, or damaged.
     pub undecodable: u64,
+    /// Datagrams that some [line](crate::Publisher::lines) had no room for while others had: lost on that line alone, and
+    /// repaired.
+    pub skipped: u64,
     /// Sends that the system refused, of one datagram or a train; they count as lost on the network, and are repaired.
     pub send_errors: u64,
     /// Datagrams for the publisher that the kernel dropped for want of buffer.
@@ -44,6 +51,22 @@ pub struct PublisherStats {
     pub segmentation: Offload,
     /// Connections (TCP).
     pub streams: StreamStats,
+}
+
+/// What one line of a publisher has counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LineStats {
+    /// The address that its datagrams leave from, and NAKs come to.
+    pub local_address: SocketAddr,
+    /// How many places it goes to: one group, or so many subscribers.
+    pub destinations: usize,
+    /// Datagrams that it had no room for while another line had, one for each place.
+    pub skipped: u64,
+    /// Sends that the system refused; they count as lost on the network.
+    pub send_errors: u64,
+    /// Datagrams for the publisher that the kernel dropped for want of buffer.
+    pub kernel_drops: u64,
 }
 
 /// What a publisher has counted of the connections it takes; nothing for one over UDP alone.
@@ -106,6 +129,20 @@ pub struct SubscriberStats {
     pub connection: ConnectionStats,
 }
 
+/// One of several lines of a subscriber.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LineSnapshot {
+    /// What it listens to.
+    pub endpoint: Endpoint,
+    /// Nobody was heard on it for the time of silence, while somebody was on another.
+    pub is_silent: bool,
+    /// Datagrams that the kernel dropped because its buffer was full.
+    pub kernel_drops: u64,
+    /// Datagrams lost on purpose.
+    pub faults: u64,
+}
+
 /// One source, as a subscriber sees it.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -122,6 +159,8 @@ pub struct SourceSnapshot {
     pub book: Book,
     /// The smoothed round trip to it, once measured.
     pub round_trip: Option<Duration>,
+    /// What each line has brought of it, in the order in which they were named; none where there is one line.
+    pub lines: Vec<LineRow>,
     /// Counters.
     pub stats: SourceStats,
 }

@@ -3,6 +3,8 @@
 
 #[path = "command/doctor.rs"]
 mod doctor;
+#[path = "command/fan_out.rs"]
+mod fan_out;
 #[path = "command/process.rs"]
 mod process;
 #[path = "command/record.rs"]
@@ -215,6 +217,7 @@ fn wrong_command_lines_are_refused_with_a_remedy() {
         ("sub tcp://239.192.41.9:41009", 2, "is a multicast group"),
         ("sub tcp://127.0.0.1:0", 1, "choose a port from 1 to 65535"),
         ("sub tcp://127.0.0.1:41009?interface=lo", 2, "stream and topic exist"),
+        ("sub tcp://127.0.0.1:41009 tcp://127.0.0.1:41010", 2, "there may be one tcp:// among several"),
         ("sub tcp://127.0.0.1:41009 --from now", 2, "live, earliest or an offset"),
         ("sub tcp://127.0.0.1:41009 --inject-loss 5%", 2, "--inject-loss and --seed are for udp://"),
         ("sub tcp://127.0.0.1:41009 --no-repair", 2, "--no-repair is for udp://"),
@@ -227,14 +230,14 @@ fn wrong_command_lines_are_refused_with_a_remedy() {
         ),
         ("sub tcp://no.such.host.invalid:41009", 1, "no.such.host.invalid cannot be looked up"),
         ("pub", 2, "required arguments were not provided"),
-        ("pub tcp://127.0.0.1:0 tcp://127.0.0.1:0", 2, "one udp:// and one tcp:// URI at most"),
-        ("pub udp://239.192.41.9:1 udp://239.192.41.9:2", 2, "one udp:// and one tcp:// URI at most"),
+        ("pub tcp://127.0.0.1:0 tcp://127.0.0.1:0", 2, "one tcp:// URI at most"),
+        ("pub udp://239.192.41.9:1?interface=lo udp://239.192.41.9:1?interface=lo", 1, "named twice"),
         ("pub tcp://127.0.0.1:0 --no-segmentation", 2, "leave them out with tcp:// alone"),
         ("pub tcp://127.0.0.1:0?topic=a", 1, "topic= is for subscribers"),
         ("pub tcp://127.0.0.1:0 udp://239.192.41.9:41009?stream=2", 1, "write the same stream= in both"),
         ("sub udp://localhost:41009", 2, "names are not looked up"),
         ("pub udp://239.192.41.9:0", 2, "choose a port from 1 to 65535"),
-        ("pub udp://239.192.41.9:41009?iface=lo", 2, "interface, source, stream and ttl exist"),
+        ("pub udp://239.192.41.9:41009?iface=lo", 2, "interface, source, stream, ttl and join exist"),
         (
             "sub udp://239.192.41.9:41009?interface=none0 --timeout 1",
             1,

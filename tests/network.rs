@@ -25,6 +25,7 @@ mod network {
     mod flood;
     mod hosts;
     mod impostor;
+    mod lines;
     mod links;
     mod losses;
 }

@@ -414,7 +414,7 @@ fn what_does_not_fit_is_told_at_open() {
     assert!(error(Subscriber::builder()).contains("`.tcp("));
     assert!(error(Subscriber::builder().tcp("tcp://127.0.0.1:0")).contains("choose a port"));
     assert!(error(Subscriber::builder().tcp("udp://127.0.0.1:9")).contains("where tcp:// is wanted"));
-    assert!(error(tcp().udp("udp://239.1.1.1:9")).contains("leave out"));
+    assert!(error(tcp().udp("udp://239.1.1.1:9?stream=2")).contains("the same stream="));
     assert!(error(tcp().faults(nakcast::Faults::loss(0.1))).contains("udp://"));
     assert!(error(tcp().reconnect(Duration::ZERO, Duration::ZERO)).contains("reconnect's min"));
     assert!(

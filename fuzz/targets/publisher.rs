@@ -13,6 +13,7 @@ use nakcast::OffsetRange;
 use nakcast::ReceiverId;
 use nakcast::protocol::Destination;
 use nakcast::protocol::FlowPolicy;
+use nakcast::protocol::Origin;
 use nakcast::protocol::Sender;
 use nakcast::protocol::SenderSettings;
 use nakcast::time::Time;
@@ -301,11 +302,11 @@ impl World {
             let header = datagram.header;
             if header.flags().has(Flags::REPAIR) {
                 *bytes_again += bytes.len() as u64;
-                if to == Destination::Group || to == Destination::Peer(place(0)) {
+                if to == Destination::Group || to == Destination::Peer(place(0).into()) {
                     repaired.push(header.range());
                 }
             }
-            let Destination::Peer(address) = to else { return };
+            let Destination::Peer(Origin { address, .. }) = to else { return };
             let at = (0..6).find(|at| place(*at) == address).expect("somebody who spoke");
             let account = &mut accounts[usize::from(at)];
             if let Body::Welcome(_) = datagram.body {

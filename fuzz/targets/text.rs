@@ -40,7 +40,9 @@ fn endpoint(text: &str) {
     let again: Endpoint = written.parse().expect("what is written is read");
     assert_eq!((&again, again.to_string()), (&endpoint, written));
     if let Endpoint::Udp(udp) = endpoint {
-        assert!(udp.address.port() != 0 && (udp.source.is_none() || udp.is_multicast()));
+        assert!(udp.source.is_none() || udp.is_multicast());
+        let fits = |one: core::net::SocketAddr| one.port() != 0 && one.is_ipv4() == udp.address.is_ipv4();
+        assert!(udp.addresses().all(fits) && (udp.others.is_empty() || !(udp.is_multicast() || udp.join)));
         canary(udp.source.is_some() && udp.stream.0 > 1_000);
     }
 }

@@ -4,6 +4,8 @@ use core::time::Duration;
 
 use crate::config::PublisherBuilder;
 use crate::config::SubscriberBuilder;
+use crate::config::lines;
+use crate::config::lines::subscribable;
 use crate::config::within_count;
 use crate::config::within_time;
 use crate::endpoint::Endpoint;
@@ -70,9 +72,16 @@ impl Reconnect {
 /// What a publisher sends by: one of them at least.
 #[derive(Debug, Clone)]
 pub(crate) struct Carriers {
-    pub(crate) udp: Option<UdpEndpoint>,
+    pub(crate) udp: Vec<UdpEndpoint>,
     pub(crate) tcp: Option<TcpEndpoint>,
     pub(crate) stream: StreamId,
+}
+
+/// What a subscriber listens to: one line at least.
+#[derive(Debug, Clone)]
+pub(crate) struct Followed {
+    pub(crate) udp: Vec<UdpEndpoint>,
+    pub(crate) tcp: Option<TcpEndpoint>,
 }
 
 impl PublisherBuilder {
@@ -96,13 +105,13 @@ impl PublisherBuilder {
     pub(crate) fn uri(self, uri: &str) -> Self {
         match uri.parse::<Endpoint>() {
             Ok(endpoint) => self.endpoint(endpoint),
-            Err(error) => Self { udp: Some(Err(error)), ..self },
+            Err(error) => self.udp_or(Err(error)),
         }
     }
 
     pub(super) fn carriers(&self) -> Result<Carriers, Error> {
-        let (udp, tcp) = (self.udp.clone().transpose()?, self.tcp.clone().transpose()?);
-        let stream = match (&udp, &tcp) {
+        let (udp, tcp) = (self.lines()?, self.tcp.clone().transpose()?);
+        let stream = match (udp.first(), &tcp) {
             (Some(udp), Some(tcp)) if udp.stream != tcp.stream => {
                 return Err(Error::StreamsDiffer { udp: udp.stream, tcp: tcp.stream });
             }
@@ -121,6 +130,9 @@ impl PublisherBuilder {
 impl SubscriberBuilder {
     /// The publisher to connect to, such as `tcp://feed.example.com:7001?topic=AAPL`; a name that stands for several
     /// addresses is tried at each. It need not be there yet. An error in the URI, or a name that nobody knows, is told by `open`.
+    ///
+    /// Beside [`udp`](Self::udp) it is one line more. A cut ends nothing then: the connection is made again, as ever, and
+    /// goes on where the subscriber is. What lies in the past comes as it does to a subscriber of datagrams.
     pub fn tcp(mut self, uri: &str) -> Self {
         self.tcp = Some(uri.parse());
         self
@@ -156,26 +168,28 @@ impl SubscriberBuilder {
     pub(crate) fn uri(self, uri: &str) -> Self {
         match uri.parse::<Endpoint>() {
             Ok(endpoint) => self.endpoint(endpoint),
-            Err(error) => Self { udp: Some(Err(error)), ..self },
+            Err(error) => Self { udp: vec![Err(error)], ..self },
         }
     }
 
     /// What to listen to. The topics of the URI are moved to those named one by one.
-    pub(super) fn line(&self) -> Result<Endpoint, Error> {
-        match (self.udp.clone().transpose()?, self.tcp.clone().transpose()?) {
-            (Some(_), Some(_)) => Err(Error::TwoEndpoints),
+    pub(super) fn followed(&self) -> Result<Followed, Error> {
+        let udp = self.udp.iter().cloned().map(|line| subscribable(line?)).collect::<Result<Vec<_>, _>>()?;
+        let tcp = self.tcp.clone().transpose()?.map(|tcp| self.check_stream(tcp)).transpose()?;
+        lines::check(&udp)?;
+        match (udp.first(), &tcp) {
             (None, None) => Err(Error::NoEndpoint),
-            (Some(udp), None) => Ok(Endpoint::Udp(udp)),
-            (None, Some(tcp)) => self.check_stream(tcp).map(Endpoint::Tcp),
+            (Some(udp), Some(tcp)) if udp.stream != tcp.stream => {
+                Err(Error::StreamsDiffer { udp: udp.stream, tcp: tcp.stream })
+            }
+            (None, Some(_)) if !self.faults.is_none() => Err(Error::FaultsNeedUdp),
+            _ => Ok(Followed { udp, tcp }),
         }
     }
 
     fn check_stream(&self, mut endpoint: TcpEndpoint) -> Result<TcpEndpoint, Error> {
         if endpoint.port == 0 {
             return Err(EndpointError::Port.into());
-        }
-        if !self.faults.is_none() {
-            return Err(Error::FaultsNeedUdp);
         }
         self.reconnect.check()?;
         endpoint.topics.extend(self.topics.iter().cloned());

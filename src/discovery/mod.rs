@@ -133,6 +133,7 @@ impl Discovery {
         let hearing = SubscriberSocket { group, source, interface: interface.clone(), options };
         let mut ear = UdpSocket::multicast_data(&hearing)?;
         let mouth = UdpSocket::publisher(&PublisherSocket {
+            port: 0,
             destination: group,
             interface,
             ttl: endpoint.ttl,

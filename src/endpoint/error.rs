@@ -1,6 +1,7 @@
 //! What can be wrong with the text of an endpoint.
 
 use core::net::IpAddr;
+use core::net::SocketAddr;
 
 /// Why a text is not an endpoint.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -45,6 +46,14 @@ pub enum EndpointError {
     Group {
         /// The group.
         host: IpAddr,
+    },
+    /// One of several addresses does not fit, or the only one does not fit its parameters.
+    #[error("{address} does not fit: {wanted}")]
+    Addresses {
+        /// The address.
+        address: SocketAddr,
+        /// What fits.
+        wanted: &'static str,
     },
     /// Port 0 can neither be sent nor connected to.
     #[error(

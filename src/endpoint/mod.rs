@@ -98,6 +98,14 @@ fn stream(value: &str) -> Result<StreamId, EndpointError> {
     value.parse().map(StreamId).map_err(misfit)
 }
 
+fn yes(value: &str) -> Option<bool> {
+    match value {
+        "yes" => Some(true),
+        "no" => Some(false),
+        _ => None,
+    }
+}
+
 /// Writes `?` and the parameters, if there are any.
 fn write_query(f: &mut fmt::Formatter<'_>, parameters: impl IntoIterator<Item = String>) -> fmt::Result {
     for (parameter, at) in parameters.into_iter().zip(0_usize..) {

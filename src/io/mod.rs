@@ -38,6 +38,7 @@ mod stream;
 mod sys;
 mod udp;
 mod watch;
+mod watch_all;
 
 #[cfg(all(target_os = "linux", not(feature = "portable")))]
 use self::native as backend;
@@ -63,12 +64,14 @@ pub(crate) use self::pool::Span;
 pub(crate) use self::sleep::BoardName;
 pub(crate) use self::sleep::SLEEPS;
 pub(crate) use self::sleep::sleep_on;
+pub(crate) use self::sleep::sleep_on_all;
 pub use self::stream::ConnectionStats;
 pub(crate) use self::stream::Link;
 pub(crate) use self::stream::LinkFault;
 pub(crate) use self::stream::LinkSettings;
 pub(crate) use self::udp::UdpSocket;
 pub(crate) use self::watch::Watch;
+pub(crate) use self::watch_all::WatchAll;
 
 /// Lets the calling thread run on processor number `core` only.
 ///

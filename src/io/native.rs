@@ -230,6 +230,14 @@ pub(super) fn wait_readable<S: AsFd, const N: usize>(
     sys::wait_readable(sockets.map(AsFd::as_fd), timeout)
 }
 
+/// The same for any number of descriptors, of which the first 64 have a bit each in what is told.
+pub(super) fn wait_any_readable(
+    fds: &[std::os::fd::BorrowedFd<'_>],
+    timeout: Option<Duration>,
+) -> io::Result<u64> {
+    sys::wait_any_readable(fds, timeout)
+}
+
 /// A deadline that makes a poll readable, exact to microseconds (a poll's own timeout counts milliseconds).
 #[derive(Debug)]
 pub(super) struct Alarm {

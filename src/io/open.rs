@@ -43,6 +43,8 @@ pub(crate) struct SocketOptions {
 pub(crate) struct PublisherSocket {
     /// The group, or the one subscriber, that it sends to.
     pub(crate) destination: SocketAddr,
+    /// The port that it is bound to; 0 for any that is free.
+    pub(crate) port: u16,
     /// Where datagrams leave, and whose address they bear.
     pub(crate) interface: Interface,
     /// How many routers a multicast datagram may pass, plus one.
@@ -158,7 +160,7 @@ impl UdpSocket {
     pub(crate) fn publisher(settings: &PublisherSocket) -> Result<Self, SocketError> {
         let PublisherSocket { destination, interface, .. } = settings;
         check_family(destination.ip(), interface)?;
-        let opening = Opening::new(interface.scoped(interface.address, 0), &settings.options)?;
+        let opening = Opening::new(interface.scoped(interface.address, settings.port), &settings.options)?;
         set("SO_SNDBUF", opening.socket.set_send_buffer_size(settings.send_buffer))?;
         set("IP_RECVERR", backend::set_receive_errors(&opening.socket, destination.ip()))?;
         if destination.ip().is_multicast() {

@@ -229,6 +229,15 @@ pub(super) fn wait_readable<S, const N: usize>(
     Err(ErrorKind::Unsupported.into())
 }
 
+/// Not here.
+#[cfg(unix)]
+pub(super) fn wait_any_readable(
+    _fds: &[std::os::fd::BorrowedFd<'_>],
+    _timeout: Option<Duration>,
+) -> io::Result<u64> {
+    Err(ErrorKind::Unsupported.into())
+}
+
 /// A deadline that a poll's own timeout keeps, rounded up to a millisecond.
 #[derive(Debug)]
 pub(super) struct Alarm {

@@ -55,6 +55,39 @@ pub(crate) fn sleep_on(
     }
 }
 
+/// How many sockets [`sleep_on_all`] knows at most, beside a poll of connections.
+#[cfg(unix)]
+const SLEEPS_ON: usize = 16;
+
+/// As [`sleep_on`], on several sockets.
+///
+/// # Errors
+///
+/// What the system said.
+#[cfg(unix)]
+pub(crate) fn sleep_on_all<'a>(
+    sockets: impl Iterator<Item = &'a UdpSocket>,
+    board: Option<&'a BoardName>,
+    most: Duration,
+) -> io::Result<()> {
+    let mut all = sockets.map(AsFd::as_fd).take(SLEEPS_ON).chain(board.map(|board| board.0.as_fd()));
+    let Some(first) = all.next() else { return Ok(()) };
+    // To name one again changes nothing.
+    let mut named = [first; SLEEPS_ON + 1];
+    named.iter_mut().skip(1).zip(all).for_each(|(place, one)| *place = one);
+    backend::wait_readable(named.each_ref(), Some(most)).map(|_| ())
+}
+
+/// Not here.
+#[cfg(not(unix))]
+pub(crate) fn sleep_on_all<'a>(
+    _sockets: impl Iterator<Item = &'a UdpSocket>,
+    _board: Option<&BoardName>,
+    _most: Duration,
+) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// Not here.
 #[cfg(not(unix))]
 pub(crate) fn sleep_on(

@@ -28,6 +28,7 @@ mod wait;
 
 pub(super) use wait::set_timer;
 pub(super) use wait::timer;
+pub(super) use wait::wait_any_readable;
 pub(super) use wait::wait_readable;
 
 /// Room for the control messages asked for: a segment size and a drop count, 48 bytes, and some to spare.

@@ -36,6 +36,9 @@ use super::parts::Part;
 use super::parts::Run;
 use super::pool::Pool;
 
+/// How often in a row a send is tried again because nobody hears some earlier datagram.
+const MOST_REFUSALS: u32 = 8;
+
 /// A bound, non-blocking UDP socket; `UdpSocket::publisher` and its like open one.
 ///
 /// Two threads may send through it at once. Errors never tear a stream: what the system refuses counts as lost on
@@ -178,7 +181,7 @@ impl UdpSocket {
             return Err(ErrorKind::InvalidInput.into());
         }
         let (socket, name) = self.way_to(to);
-        let mut told = false;
+        let mut told = 0;
         while !run.sizes.is_empty() {
             let (one, mut many);
             let parts = if run.sizes.len() == 1 {
@@ -198,7 +201,7 @@ impl UdpSocket {
                 Next::Skip(taken) => parts.iter().take(taken).for_each(|part| run.skip(part)),
                 Next::Again => {}
             }
-            told = matches!(next, Next::Again);
+            told = if matches!(next, Next::Again) { told + 1 } else { 0 };
         }
         match sizes.len() - run.sizes.len() {
             0 if !sizes.is_empty() => Err(ErrorKind::WouldBlock.into()),
@@ -231,8 +234,8 @@ impl UdpSocket {
         }
     }
 
-    /// Decides about the first part of a send that failed; `told` when the call before failed too.
-    fn on_send_error(&self, error: &io::Error, part: &Part<'_>, to: SocketAddr, told: bool) -> Next {
+    /// Decides about the first part of a send that failed; the `told` calls before failed too.
+    fn on_send_error(&self, error: &io::Error, part: &Part<'_>, to: SocketAddr, told: u32) -> Next {
         match error.kind() {
             ErrorKind::WouldBlock => return Next::Skip(0),
             ErrorKind::Interrupted => return Next::Again,
@@ -241,10 +244,11 @@ impl UdpSocket {
         let refuses_train = part.segment.is_some() && backend::refuses_trains(error);
         if backend::is_hearsay(error) {
             self.kernel.drain_errors(self.way_to(to).0);
-            if !told {
-                // It may be about an earlier datagram, and then these were not even tried. That nobody is there any
-                // more is no fault of this machine's.
-                if !refuses_train && error.kind() != ErrorKind::ConnectionRefused {
+            // It may be about an earlier datagram, and then these were not even tried. That nobody is there any more is no
+            // fault of this machine's, nor of those that this is for: one of several places may be closed.
+            let is_closed = error.kind() == ErrorKind::ConnectionRefused;
+            if told == 0 || (is_closed && told < MOST_REFUSALS) {
+                if !refuses_train && !is_closed {
                     self.count_send_error(error, to);
                 }
                 return Next::Again;

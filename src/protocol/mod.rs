@@ -18,6 +18,7 @@
 //! [`Subscription`] joins a receiver to the places where bytes wait (early batches, fragments, newest per topic), so
 //! that what runs over sockets and what runs in a simulation is the same.
 
+mod line;
 mod linger;
 mod prefixes;
 mod receiver;
@@ -26,6 +27,8 @@ mod sender;
 mod stream;
 mod subscription;
 
+pub use line::LineId;
+pub use line::Origin;
 pub use linger::Leave;
 pub use linger::Linger;
 pub use linger::Look;

@@ -2,7 +2,6 @@
 
 mod attendance;
 
-use core::net::SocketAddr;
 use core::sync::atomic::AtomicBool;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering;
@@ -21,7 +20,6 @@ use crate::history::charge;
 use crate::io::Clock;
 use crate::io::Waker;
 use crate::offset::Offset;
-use crate::protocol::Destination;
 use crate::protocol::OPENING_BATCHES;
 use crate::publisher::engine::Engine;
 use crate::publisher::engine::Transmitted;
@@ -31,6 +29,7 @@ use crate::publisher::outlet::Outlet;
 use crate::publisher::parcel::Parcel;
 use crate::publisher::streams::By;
 use crate::publisher::streams::Carrier;
+use crate::stats::LineStats;
 use crate::stats::PublisherStats;
 use crate::time::Time;
 use crate::wire::Flags;
@@ -49,7 +48,6 @@ const FULL: Duration = Duration::from_millis(1);
 pub(super) struct Core {
     pub(super) ring: Arc<Ring>,
     pub(super) socket: Outlet,
-    pub(super) group: SocketAddr,
     /// The connections, of a publisher that takes any.
     pub(super) carrier: Option<Carrier>,
     pub(super) clock: Clock,
@@ -83,7 +81,6 @@ impl Core {
         Self {
             ring: parts.ring,
             socket: parts.socket,
-            group: parts.group,
             carrier: parts.carrier,
             clock: parts.clock,
             waker: parts.waker,
@@ -130,6 +127,7 @@ impl Core {
     ) -> (MutexGuard<'a, Engine>, Option<Time>) {
         let has_more = engine.receive(self, now);
         engine.sender.handle_timeout(now, &self.ring);
+        self.socket.follow(&engine.sender);
         self.limit.store(engine.sender.limit().unwrap_or(u64::MAX), Ordering::Relaxed);
         let (engine, transmitted) = self.transmit(engine);
         self.opening.store(engine.sender.opening(now, &self.ring), Ordering::Relaxed);
@@ -201,7 +199,7 @@ impl Core {
             if sizes.is_empty() {
                 return if run.sizes.is_empty() { Sending::Done } else { Sending::WindowClosed };
             }
-            match self.socket.send_batches(self.group, bytes, sizes) {
+            match self.socket.send_run(bytes, sizes) {
                 Ok(sent) => open.advance(sent),
                 Err(_) => return Sending::SocketFull,
             }
@@ -268,6 +266,8 @@ impl Core {
 
     pub(super) fn stats(&self) -> PublisherStats {
         let streams = self.carrier.as_ref().map(Carrier::stats).unwrap_or_default();
+        let lines = self.socket.stats();
+        let sum = |count: fn(&LineStats) -> u64| lines.iter().map(count).sum();
         let engine = self.engine();
         PublisherStats {
             streams,
@@ -279,16 +279,10 @@ impl Core {
             round_trip: engine.sender.grtt(self.clock.now()),
             sender: *engine.sender.stats(),
             undecodable: engine.undecodable,
-            send_errors: self.socket.send_errors(),
-            kernel_drops: self.socket.kernel_drops(),
+            skipped: sum(|line| line.skipped),
+            send_errors: sum(|line| line.send_errors),
+            kernel_drops: sum(|line| line.kernel_drops),
             segmentation: self.socket.segmentation(),
-        }
-    }
-
-    pub(super) const fn address(&self, to: Destination) -> SocketAddr {
-        match to {
-            Destination::Group => self.group,
-            Destination::Peer(address) => address,
         }
     }
 }
@@ -309,7 +303,6 @@ pub(super) struct Parts {
     pub(super) ring: Arc<Ring>,
     pub(super) socket: Outlet,
     pub(super) carrier: Option<Carrier>,
-    pub(super) group: SocketAddr,
     pub(super) clock: Clock,
     pub(super) waker: Waker,
     pub(super) timestamps: bool,

@@ -4,6 +4,8 @@ use crate::history::Read;
 use crate::history::Repair;
 use crate::io::Pool;
 use crate::io::UdpSocket;
+use crate::protocol::LineId;
+use crate::protocol::Origin;
 use crate::protocol::Sender;
 use crate::protocol::Transmit;
 use crate::publisher::core::Core;
@@ -34,12 +36,20 @@ impl Engine {
 
     /// Takes in what came, so much of it at a time that heartbeats keep their time; whether there may be more.
     pub(super) fn receive(&mut self, core: &Core, now: Time) -> bool {
+        let mut has_more = false;
+        for line in 0..core.socket.lines() {
+            has_more |= self.receive_along(line, core, now);
+        }
+        has_more
+    }
+
+    fn receive_along(&mut self, line: u8, core: &Core, now: Time) -> bool {
         for _ in 0..REFILLS {
-            match core.socket.receive(&mut self.pool) {
+            match core.socket.receive(line, &mut self.pool) {
                 Ok(0) => return false,
                 Ok(_) => {
                     let is_emptied = UdpSocket::is_emptied(&self.pool);
-                    self.hand_in(core, now);
+                    self.hand_in(line, core, now);
                     if is_emptied {
                         return false;
                     }
@@ -53,11 +63,12 @@ impl Engine {
         true
     }
 
-    fn hand_in(&mut self, core: &Core, now: Time) {
+    fn hand_in(&mut self, line: u8, core: &Core, now: Time) {
         while let Some(span) = self.pool.next_datagram() {
             match Datagram::decode(self.pool.bytes(span)) {
                 Ok(datagram) => {
-                    self.sender.handle_datagram(now, self.pool.from(span), &datagram, &core.ring);
+                    let from = Origin { address: self.pool.from(span), line: LineId(line) };
+                    self.sender.handle_datagram(now, from, &datagram, &core.ring);
                 }
                 Err(_) => self.undecodable += 1,
             }
@@ -71,7 +82,7 @@ impl Engine {
             let Some(transmit) = self.sender.peek_transmit(now, &core.ring) else { return Transmitted::All };
             let repair = match transmit {
                 Transmit::Datagram { to, bytes } => {
-                    if core.socket.send(core.address(to), bytes).is_err() {
+                    if core.socket.send(to, bytes).is_err() {
                         return Transmitted::Refused;
                     }
                     None

@@ -5,6 +5,8 @@ mod background;
 mod claim;
 mod core;
 mod engine;
+mod fan;
+mod lines;
 mod lock;
 mod open;
 mod outlet;
@@ -35,6 +37,7 @@ use crate::publisher::path::Path;
 use crate::publisher::path::Wait;
 use crate::publisher::streams::By;
 use crate::publisher::streams::Carrier;
+use crate::stats::LineStats;
 use crate::stats::PublisherStats;
 use crate::stats::ReceiverRow;
 use crate::time::Time;
@@ -267,10 +270,17 @@ impl Publisher {
         self.session
     }
 
-    /// The address that datagrams leave from, and NAKs come to; of a publisher over TCP alone, the address it listens at.
+    /// What each line has counted, in the order in which they were named; nothing for a publisher over TCP alone.
+    #[must_use]
+    pub fn lines(&self) -> Vec<LineStats> {
+        self.core.socket.stats()
+    }
+
+    /// The address that datagrams leave from, and NAKs come to; of several lines, that of the [first](Self::lines); of a
+    /// publisher over TCP alone, the address it listens at.
     #[must_use]
     pub fn local_address(&self) -> SocketAddr {
-        self.core.socket.local_addr().unwrap_or(self.core.group)
+        self.core.socket.local_addr().unwrap_or(self.core.socket.to())
     }
 
     /// The address that subscribers connect to, of a publisher over TCP. Its port is what the system chose, if the URI
@@ -344,7 +354,7 @@ impl fmt::Debug for Publisher {
         let session = &self.session;
         f.debug_struct("Publisher")
             .field("session", session)
-            .field("to", &self.core.group)
+            .field("to", &self.core.socket.to())
             .finish_non_exhaustive()
     }
 }

@@ -12,18 +12,13 @@ use crate::config::LONGEST_MESSAGE;
 use crate::config::Policy;
 use crate::config::PublisherBuilder;
 use crate::endpoint::TcpEndpoint;
-use crate::endpoint::UdpEndpoint;
 use crate::error::Error;
 use crate::history::Ring;
 use crate::history::RingSettings;
 use crate::io::BoardName;
 use crate::io::Clock;
-use crate::io::Interface;
 use crate::io::Listener;
 use crate::io::Poller;
-use crate::io::PublisherSocket;
-use crate::io::SocketOptions;
-use crate::io::UdpSocket;
 use crate::io::run_on;
 use crate::protocol::FeedSettings;
 use crate::protocol::FlowPolicy;
@@ -35,20 +30,14 @@ use crate::publisher::background::Driven;
 use crate::publisher::core::Core;
 use crate::publisher::core::Parts;
 use crate::publisher::engine::Engine;
+use crate::publisher::lines;
+use crate::publisher::lines::CONNECTIONS;
 use crate::publisher::outlet::Outlet;
 use crate::publisher::path::Path;
 use crate::publisher::streams::Carrier;
 use crate::publisher::streams::Streams;
 use crate::wire::SessionId;
 use crate::wire::StreamId;
-
-/// Bytes of IP and UDP headers in front of a datagram, by family.
-const HEADERS_V4: usize = 28;
-const HEADERS_V6: usize = 48;
-
-/// The tokens of the background thread's poll.
-const SOCKET: usize = 0;
-const CONNECTIONS: usize = 1;
 
 impl PublisherBuilder {
     /// Opens the publisher: binds its sockets, touches its ring, starts its thread. Heartbeats flow from now on.
@@ -63,9 +52,10 @@ impl PublisherBuilder {
             return Err(Error::Setting { setting: "background_core", value: core as u64, wanted });
         }
         let mut poller = Poller::new().map_err(Error::system("opening a poll"))?;
-        let (socket, group) =
-            carriers.udp.as_ref().map(|udp| self.socket(udp, &mut poller)).transpose()?.unzip();
-        let session = SessionId(random()?);
+        let clock = Clock::start();
+        let socket = self.outlet(&carriers.udp, &mut poller, clock)?;
+        // 0 is what those say that do not know it.
+        let session = SessionId(random()?.max(1));
         let listener = carriers.tcp.as_ref().map(listen).transpose()?;
         let address = listener.as_ref().map(Listener::local_addr);
         let carrier = match listener {
@@ -80,39 +70,19 @@ impl PublisherBuilder {
             timestamps: self.timestamps,
         };
         let (writer, ring) = Ring::new(settings);
-        let clock = Clock::start();
         let engine = Engine::new(Sender::new(self.sender(&carriers, session, address)?, clock.now()));
         let longest = LONGEST_MESSAGE.min(ring.capacity() / 4);
-        let Some(group) = group.or(address) else { return Err(Error::NoEndpoint) };
-        let (socket, waker) = (Outlet::new(socket), poller.waker());
-        let parts = Parts { ring, socket, group, carrier, clock, waker, timestamps: self.timestamps };
+        let Some(socket) = socket.or(address.map(|address| Outlet::new(None, address, None))) else {
+            return Err(Error::NoEndpoint);
+        };
+        let waker = poller.waker();
+        let parts = Parts { ring, socket, carrier, clock, waker, timestamps: self.timestamps };
         let core = Arc::new(Core::new(parts, engine));
         let (driven, thread) = if self.driven { (Some(poller), None) } else { (None, Some(poller)) };
         let driven = driven.map(|poller| Driven::new(poller, self.linger));
         let thread = thread.map(|poller| self.start(&core, poller)).transpose()?;
         let path = Path::new(writer, (self.linger, self.tuning.wait), longest, driven);
         Ok(Publisher { core, path, thread, session, ended: None })
-    }
-
-    /// The socket for datagrams, and where they go.
-    fn socket(&self, endpoint: &UdpEndpoint, poller: &mut Poller) -> Result<(UdpSocket, SocketAddr), Error> {
-        let interface = Interface::find(endpoint.interface.as_deref(), endpoint.address.ip())?;
-        self.check_datagram(&interface)?;
-        let group = interface.scoped(endpoint.address.ip(), endpoint.address.port());
-        let mut socket = UdpSocket::publisher(&PublisherSocket {
-            destination: group,
-            interface,
-            ttl: endpoint.ttl,
-            multicast_loop: true,
-            send_buffer: self.send_buffer,
-            options: SocketOptions {
-                receive_buffer: self.receive_buffer,
-                busy_poll: self.tuning.busy_poll,
-                segmentation: self.tuning.segmentation,
-            },
-        })?;
-        poller.add(&mut socket, SOCKET).map_err(Error::system("polling the socket"))?;
-        Ok((socket, group))
     }
 
     /// What serves connections, on the poll of the background thread.
@@ -152,19 +122,6 @@ impl PublisherBuilder {
         }
     }
 
-    fn check_datagram(&self, interface: &Interface) -> Result<(), Error> {
-        let headers = if interface.address.is_ipv4() { HEADERS_V4 } else { HEADERS_V6 };
-        let most = interface.mtu.saturating_sub(headers);
-        if self.fragment || self.batch() <= most {
-            return Ok(());
-        }
-        let wanted = format!(
-            "interface {} carries {most} bytes at most; choose no more, or allow the network to cut datagrams with `fragment(true)`",
-            interface.name
-        );
-        Err(Error::Setting { setting: "datagram", value: self.batch() as u64, wanted })
-    }
-
     fn sender(
         &self,
         carriers: &Carriers,
@@ -172,7 +129,10 @@ impl PublisherBuilder {
         listens_at: Option<SocketAddr>,
     ) -> Result<SenderSettings, Error> {
         let mut settings = SenderSettings::new(carriers.stream, session, [random()?, random()?]);
-        settings.unicast = carriers.udp.as_ref().is_some_and(|udp| !udp.is_multicast());
+        settings.lines = lines::kinds(&carriers.udp);
+        settings.places = lines::places(&carriers.udp);
+        settings.unicast = lines::is_one_subscriber(&carriers.udp);
+        settings.joined = self.joined;
         settings.tcp_port = listens_at.map_or(0, |address| address.port());
         if listens_at.is_some() {
             settings.receivers = settings.receivers.max(self.streams);

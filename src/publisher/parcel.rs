@@ -47,7 +47,7 @@ impl Parcel {
     /// Hands everything to the socket; whether it took it all.
     pub(super) fn post(&mut self, core: &Core) -> bool {
         while !self.is_empty() {
-            let Ok(sent) = core.socket.send_batches(core.address(self.to), &self.bytes, &self.sizes) else {
+            let Ok(sent) = core.socket.post(self.to, &self.bytes, &self.sizes) else {
                 return false;
             };
             let bytes: usize = self.sizes.drain(..sent).map(usize::from).sum();

@@ -22,7 +22,8 @@ pub struct Faults {
     pub naks: f64,
     /// Heartbeats and ENDs, 0 to 1.
     pub heartbeats: f64,
-    /// Which draws: the same seed loses the same datagrams of the same traffic.
+    /// Which draws: the same seed loses the same datagrams of the same traffic. Each of several lines draws by a seed that
+    /// follows from it ([`for_line`](Self::for_line)).
     pub seed: u64,
 }
 
@@ -37,6 +38,13 @@ impl Faults {
     #[must_use]
     pub const fn seed(self, seed: u64) -> Self {
         Self { seed, ..self }
+    }
+
+    /// Those of line number `line` of a subscriber with several, which lose independently of one another: the first draws by
+    /// the seed, every other by one that follows from it and the line's number.
+    #[must_use]
+    pub const fn for_line(self, line: u8) -> Self {
+        Self { seed: self.seed ^ (line as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15), ..self }
     }
 
     /// Whether nothing is ever lost.

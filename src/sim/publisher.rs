@@ -295,7 +295,7 @@ fn keeps_its_promise(
 
 const fn peer(to: Destination) -> Option<SocketAddr> {
     match to {
-        Destination::Group => None,
-        Destination::Peer(address) => Some(address),
+        Destination::Group | Destination::Everywhere => None,
+        Destination::Peer(to) => Some(to.address),
     }
 }

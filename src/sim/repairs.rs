@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use crate::history::Repair;
 use crate::history::TRAIN_BYTES;
 use crate::protocol::Destination;
+use crate::protocol::Origin;
 use crate::protocol::Sender;
 use crate::sim::cast;
 use crate::sim::trace::Node;
@@ -94,7 +95,7 @@ impl RepairWatch {
 
     /// T4: nothing but a WELCOME goes to an address from which no token was shown.
     pub(super) fn on_answer(&mut self, to: Destination, bytes: &[u8], verdict: &mut Verdict) {
-        let Destination::Peer(to) = to else { return };
+        let Destination::Peer(Origin { address: to, .. }) = to else { return };
         let Ok(datagram) = Datagram::decode(bytes) else { return };
         if let Body::Welcome(welcome) = datagram.body {
             self.tokens.insert((to, welcome.receiver.get()), Token(welcome.token.get()));
@@ -135,7 +136,7 @@ impl RepairWatch {
     ) {
         self.count += repair.sizes().len() as u64;
         self.repaired = now;
-        if let Destination::Peer(to) = to {
+        if let Destination::Peer(Origin { address: to, .. }) = to {
             verdict.check(self.proved.contains(&to), "T4", || format!("a repair to {to}"));
         } else {
             self.check_hold_off(now, repair, sender, verdict);

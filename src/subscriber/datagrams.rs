@@ -52,6 +52,8 @@ pub(super) struct Datagrams {
     turn: u32,
     seen: Seen,
     naps: Naps,
+    /// Everything comes to the socket that asks for it.
+    is_joined: bool,
     faults: Option<FaultInjector>,
     drops_at: Time,
     /// A connection that brings what came too early, while there is one.
@@ -72,7 +74,27 @@ impl Datagrams {
             _ => Pool::new(DATAGRAMS, TRAIN_BYTES + APART),
         };
         let (seen, drops_at) = (Seen::default(), Time::ZERO);
-        Ok(Self { data, control, watch, pool, current: None, turn: 0, seen, naps, faults, drops_at, history })
+        let is_joined = false;
+        Ok(Self {
+            data,
+            control,
+            watch,
+            pool,
+            current: None,
+            turn: 0,
+            seen,
+            naps,
+            is_joined,
+            faults,
+            drops_at,
+            history,
+        })
+    }
+
+    /// From now on NAK and STATUS leave from the socket that data come to: a publisher sends a copy to who asks.
+    pub(super) const fn joining(mut self) -> Self {
+        self.is_joined = true;
+        self
     }
 
     /// The bytes of the datagram taken last, or else of the message of history.
@@ -85,13 +107,25 @@ impl Datagrams {
     }
 
     /// The next datagram of those taken from the sockets, but for those lost on purpose.
+    #[inline]
     pub(super) fn next_datagram(&mut self) -> Option<(SocketAddr, &[u8])> {
+        let span = self.advance()?;
+        Some((self.pool.from(span), self.pool.bytes(span)))
+    }
+
+    /// The same, without its bytes: they are the [current](Self::current) ones.
+    pub(super) fn next_sender(&mut self) -> Option<SocketAddr> {
+        self.advance().map(|span| self.pool.from(span))
+    }
+
+    #[inline]
+    fn advance(&mut self) -> Option<Span> {
         loop {
             self.current = self.pool.next_datagram();
             let span = self.current?;
             let lost = self.faults.as_mut().is_some_and(|faults| faults.loses(self.pool.bytes(span)));
             if !lost {
-                return Some((self.pool.from(span), self.pool.bytes(span)));
+                return Some(span);
             }
         }
     }
@@ -162,6 +196,27 @@ impl Datagrams {
         Ok(taken > 0)
     }
 
+    /// Forgets that nothing has come: another line keeps the subscriber from waiting, which would tell.
+    pub(super) const fn look_again(&mut self) {
+        self.seen.data = Holds::Unknown;
+    }
+
+    /// A wait on its sockets has told which may hold something.
+    pub(super) const fn woke(&mut self, [data, control]: [bool; 2]) {
+        // Both are looked at next, so what comes then is counted from here.
+        self.turn = 0;
+        self.naps.idle = false;
+        let data = if data { Holds::Unknown } else { Holds::Nothing };
+        let control = if control { Holds::Unknown } else { Holds::Nothing };
+        self.seen = Seen { data, control };
+    }
+
+    /// The descriptors of its sockets.
+    #[cfg(unix)]
+    pub(super) fn sockets(&self) -> [BorrowedFd<'_>; 2] {
+        [self.data.as_fd(), self.control.as_fd()]
+    }
+
     /// Forgets what is known of the sockets, since the system is not asked: each is looked at anew.
     pub(super) fn forget(&mut self) {
         self.seen = Seen::default();
@@ -179,14 +234,14 @@ impl Datagrams {
         if self.faults.as_mut().is_some_and(|faults| faults.loses(datagram)) {
             return;
         }
-        if let Err(error) = self.control.send(to, datagram) {
+        let socket = if self.is_joined { &self.data } else { &self.control };
+        if let Err(error) = socket.send(to, datagram) {
             tracing::debug!(%error, %to, "a NAK or STATUS finds no room in the socket");
         }
     }
 
     /// Sleeps until something comes, or `deadline`.
     pub(super) fn wait(&mut self, deadline: Option<Time>, clock: &Clock) -> Result<(), Error> {
-        self.naps.idle = false;
         let sockets = [&self.data, &self.control];
         let ready = match self.history.link() {
             None => self.watch.wait(sockets, deadline, clock),
@@ -197,11 +252,7 @@ impl Datagrams {
         };
         let ready = ready.map_err(Error::system("waiting for datagrams"))?;
         self.history.forget();
-        // The poll has told of both, so what comes next is counted from here.
-        self.turn = 0;
-        let [data, control] =
-            ready.map(|is_readable| if is_readable { Holds::Unknown } else { Holds::Nothing });
-        self.seen = Seen { data, control };
+        self.woke(ready);
         Ok(())
     }
 
@@ -251,7 +302,7 @@ impl Datagrams {
         SubscriberStats {
             kernel_drops: self.data.kernel_drops(),
             faults: self.faults.as_ref().map_or(0, FaultInjector::lost),
-            send_errors: self.control.send_errors().total(),
+            send_errors: self.control.send_errors().total() + self.data.send_errors().total(),
             coalescing: self.data.coalescing(),
             connection: self.history.stats(),
             receive_errors: self.data.receive_errors().total() + self.control.receive_errors().total(),

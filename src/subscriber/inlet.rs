@@ -1,4 +1,4 @@
-//! Where messages come from: datagrams from anybody, or a connection to one publisher.
+//! Where messages come from: datagrams from anybody, a connection to one publisher, or several of these.
 
 use core::net::SocketAddr;
 #[cfg(unix)]
@@ -8,20 +8,26 @@ use std::os::fd::BorrowedFd;
 
 use crate::error::Error;
 use crate::io::Clock;
+use crate::protocol::LineId;
+use crate::protocol::LineNews;
+use crate::protocol::Origin;
 use crate::protocol::Receiver;
 use crate::protocol::SourceKey;
 use crate::protocol::Step;
 use crate::protocol::SubscriptionStats;
+use crate::stats::LineSnapshot;
 use crate::stats::SubscriberStats;
 use crate::subscriber::datagrams::Datagrams;
+use crate::subscriber::lines::Lines;
 use crate::subscriber::stream::Stream;
 use crate::time::Time;
 
-/// One of the two; which one never changes, so a processor guesses it right.
+/// One of the three; which one never changes, so a processor guesses it right.
 #[expect(clippy::large_enum_variant, reason = "a subscriber has one, and datagrams go without a detour")]
 pub(super) enum Inlet {
     Datagrams(Datagrams),
     Stream(Box<Stream>),
+    Lines(Box<Lines>),
 }
 
 impl Inlet {
@@ -31,16 +37,19 @@ impl Inlet {
         match self {
             Self::Datagrams(datagrams) => datagrams.current(),
             Self::Stream(stream) => stream.current(),
+            Self::Lines(lines) => lines.current(),
         }
     }
 
     /// The next of those that were read.
     #[inline]
-    pub(super) fn next_datagram(&mut self) -> Option<(SocketAddr, &[u8])> {
-        match self {
+    pub(super) fn next_datagram(&mut self) -> Option<(Origin, &[u8])> {
+        let (from, bytes) = match self {
             Self::Datagrams(datagrams) => datagrams.next_datagram(),
             Self::Stream(stream) => stream.next_message(),
-        }
+            Self::Lines(lines) => return lines.next_datagram(),
+        }?;
+        Some((from.into(), bytes))
     }
 
     /// How the one taken last was received. Datagrams are judged one by one; on a connection, nothing that follows a
@@ -50,6 +59,7 @@ impl Inlet {
         match self {
             Self::Datagrams(_) => {}
             Self::Stream(stream) => stream.judge(stats),
+            Self::Lines(lines) => lines.judge(stats),
         }
     }
 
@@ -58,6 +68,7 @@ impl Inlet {
         match self {
             Self::Datagrams(datagrams) => datagrams.fill_all(now, is_recovering),
             Self::Stream(stream) => stream.fill(now),
+            Self::Lines(lines) => lines.fill(now, is_recovering),
         }
     }
 
@@ -66,6 +77,7 @@ impl Inlet {
         match self {
             Self::Datagrams(datagrams) => datagrams.glance_all(now, is_recovering),
             Self::Stream(stream) => stream.glance(now),
+            Self::Lines(lines) => lines.glance(now, is_recovering),
         }
     }
 
@@ -78,6 +90,7 @@ impl Inlet {
                 stream.greet(receiver);
                 Ok(())
             }
+            Self::Lines(lines) => lines.attend(now, receiver),
         }
     }
 
@@ -87,13 +100,16 @@ impl Inlet {
         match self {
             Self::Datagrams(datagrams) => datagrams.history.next_message(),
             Self::Stream(_) => None,
+            Self::Lines(lines) => lines.next_history(),
         }
     }
 
     /// What that connection brought last was no message.
     pub(super) fn distrust_history(&mut self) {
-        if let Self::Datagrams(datagrams) = self {
-            datagrams.history.distrust();
+        match self {
+            Self::Datagrams(datagrams) => datagrams.history.distrust(),
+            Self::Stream(_) => {}
+            Self::Lines(lines) => lines.distrust_history(),
         }
     }
 
@@ -102,6 +118,7 @@ impl Inlet {
         match self {
             Self::Datagrams(_) => Ok(()),
             Self::Stream(stream) => stream.set_topics(topics),
+            Self::Lines(lines) => lines.set_topics(topics),
         }
     }
 
@@ -116,6 +133,7 @@ impl Inlet {
         match self {
             Self::Datagrams(datagrams) => datagrams.forget(),
             Self::Stream(stream) => stream.forget(),
+            Self::Lines(lines) => lines.forget(),
         }
     }
 
@@ -124,6 +142,7 @@ impl Inlet {
         match self {
             Self::Datagrams(datagrams) => datagrams.is_surely_empty(),
             Self::Stream(stream) => stream.is_surely_empty(),
+            Self::Lines(lines) => lines.is_surely_empty(),
         }
     }
 
@@ -132,14 +151,16 @@ impl Inlet {
         match self {
             Self::Datagrams(datagrams) => datagrams.history.next_timeout(),
             Self::Stream(stream) => stream.next_timeout(),
+            Self::Lines(lines) => lines.next_timeout(),
         }
     }
 
     /// Sends a NAK or STATUS. What finds no room is counted, and as good as lost on the way.
-    pub(super) fn send(&mut self, now: Time, to: SocketAddr, datagram: &[u8]) {
+    pub(super) fn send(&mut self, now: Time, (line, to): (LineId, SocketAddr), datagram: &[u8]) {
         match self {
             Self::Datagrams(datagrams) => datagrams.send(now, to, datagram),
             Self::Stream(stream) => stream.send(to, datagram),
+            Self::Lines(lines) => lines.send(now, (line, to), datagram),
         }
     }
 
@@ -147,14 +168,14 @@ impl Inlet {
     pub(super) fn may_nap(&self, is_recovering: bool, now: Time, deadline: Option<Time>) -> bool {
         match self {
             Self::Datagrams(datagrams) => datagrams.may_nap(is_recovering, now, deadline),
-            Self::Stream(_) => false,
+            Self::Stream(_) | Self::Lines(_) => false,
         }
     }
 
     pub(super) fn nap(&mut self) -> Result<(), Error> {
         match self {
             Self::Datagrams(datagrams) => datagrams.nap(),
-            Self::Stream(_) => Ok(()),
+            Self::Stream(_) | Self::Lines(_) => Ok(()),
         }
     }
 
@@ -162,6 +183,7 @@ impl Inlet {
         match self {
             Self::Datagrams(datagrams) => datagrams.wait(deadline, clock),
             Self::Stream(stream) => stream.wait(deadline, clock),
+            Self::Lines(lines) => lines.wait(deadline, clock),
         }
     }
 
@@ -169,6 +191,7 @@ impl Inlet {
         match self {
             Self::Datagrams(datagrams) => datagrams.arm(deadline, clock),
             Self::Stream(stream) => stream.arm(deadline, clock),
+            Self::Lines(lines) => lines.arm(deadline, clock),
         }
     }
 
@@ -177,6 +200,22 @@ impl Inlet {
         match self {
             Self::Datagrams(datagrams) => datagrams.rejoin(),
             Self::Stream(_) => {}
+            Self::Lines(lines) => lines.rejoin(),
+        }
+    }
+
+    /// Something has become of one of several lines.
+    pub(super) fn on_line(&self, news: LineNews) {
+        if let Self::Lines(lines) = self {
+            lines.on_news(news);
+        }
+    }
+
+    /// What is to be said of each of several lines.
+    pub(super) fn lines(&self) -> Vec<LineSnapshot> {
+        match self {
+            Self::Datagrams(_) | Self::Stream(_) => Vec::new(),
+            Self::Lines(lines) => lines.snapshots(),
         }
     }
 
@@ -185,6 +224,7 @@ impl Inlet {
         match self {
             Self::Datagrams(datagrams) => datagrams.kernel_drops(now),
             Self::Stream(_) => None,
+            Self::Lines(lines) => lines.kernel_drops(now),
         }
     }
 
@@ -192,6 +232,7 @@ impl Inlet {
         match self {
             Self::Datagrams(datagrams) => datagrams.stats(),
             Self::Stream(stream) => stream.stats(),
+            Self::Lines(lines) => lines.stats(),
         }
     }
 
@@ -199,6 +240,7 @@ impl Inlet {
         match self {
             Self::Datagrams(datagrams) => datagrams.receive_buffer(),
             Self::Stream(stream) => stream.receive_buffer(),
+            Self::Lines(lines) => lines.receive_buffer(),
         }
     }
 }
@@ -209,6 +251,7 @@ impl AsFd for Inlet {
         match self {
             Self::Datagrams(datagrams) => datagrams.as_fd(),
             Self::Stream(stream) => stream.as_fd(),
+            Self::Lines(lines) => lines.as_fd(),
         }
     }
 }

@@ -3,6 +3,7 @@
 mod datagrams;
 mod history;
 mod inlet;
+mod lines;
 mod open;
 mod path;
 mod stream;
@@ -23,6 +24,7 @@ use crate::protocol::SourceKey;
 use crate::protocol::Step;
 use crate::protocol::Subscription;
 use crate::protocol::Whole;
+use crate::stats::LineSnapshot;
 use crate::stats::SourceSnapshot;
 use crate::stats::SubscriberStats;
 use crate::subscriber::inlet::Inlet;
@@ -278,9 +280,23 @@ impl Subscriber {
             next: row.next,
             book: row.book,
             round_trip: row.round_trip,
+            lines: row.lines().collect(),
             stats: row.stats.clone(),
         })
         .collect()
+    }
+
+    /// A snapshot of each line, in the order in which they were named, the connection last; none where there is one line.
+    /// What each has brought of a source is in [`SourceSnapshot::lines`].
+    #[must_use]
+    pub fn lines(&self) -> Vec<LineSnapshot> {
+        let mut lines = self.inlet.lines();
+        for silent in self.subscription.receiver_ref().silent_lines() {
+            if let Some(line) = lines.get_mut(usize::from(silent.0)) {
+                line.is_silent = true;
+            }
+        }
+        lines
     }
 
     /// `SO_RCVBUF` in bytes: what was asked for, and what the kernel granted (Linux counts twice the bytes asked for,

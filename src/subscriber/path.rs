@@ -32,8 +32,8 @@ impl Subscriber {
                 Step::Need => {}
                 step => return Ok(Turn::Step(self.told(step))),
             }
-            if let Some((from, datagram)) = self.inlet.next_datagram() {
-                self.subscription.handle_datagram(self.now, from, datagram);
+            if let Some((origin, datagram)) = self.inlet.next_datagram() {
+                self.subscription.handle_datagram(self.now, origin, datagram);
                 self.inlet.judge(self.subscription.stats());
                 continue;
             }
@@ -96,12 +96,15 @@ impl Subscriber {
         if receiver.poll_rejoin() {
             self.inlet.rejoin();
         }
+        while let Some(news) = receiver.poll_line() {
+            self.inlet.on_line(news);
+        }
     }
 
     pub(super) fn transmit(&mut self) {
         let receiver = self.subscription.receiver();
-        while let Some((to, datagram)) = receiver.peek_transmit(self.now) {
-            self.inlet.send(self.now, to, datagram);
+        while let Some((way, datagram)) = receiver.peek_transmit_by(self.now) {
+            self.inlet.send(self.now, way, datagram);
             receiver.sent();
         }
     }

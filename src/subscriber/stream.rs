@@ -87,6 +87,11 @@ impl Stream {
         }
     }
 
+    /// What was undecodable came by another line.
+    pub(super) const fn overlook(&mut self, stats: &SubscriptionStats) {
+        self.undecodable = stats.undecodable;
+    }
+
     pub(super) fn fill(&mut self, now: Time) -> Result<bool, Error> {
         Ok(self.link.fill(now)?)
     }

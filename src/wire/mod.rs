@@ -41,6 +41,14 @@
 //! flags: LEAVING 1, OBSERVER 2, FETCHING 4. Reasons of a GONE:
 //! OVERRUN 1, EXPIRED 2, NOT_DURABLE 3, DAMAGED 4, EVICTED 5. Reserved zeros must be zero.
 //!
+//! # Joining
+//!
+//! Where a publisher has no group and does not know its receivers, they say STATUS to its own address first. They do not
+//! know the session: a STATUS of session 0 stands for any, and its base for no position. It is answered with a WELCOME,
+//! whose header names the session; the same again with the token of that WELCOME takes its address in, and is answered
+//! with a HEARTBEAT (or END) to that address, too. From then on everything that is sent is sent to that address, until its
+//! receiver leaves, or has said no STATUS of the session for a while. NAKs without a token are not answered there.
+//!
 //! # A connection
 //!
 //! Over TCP the same datagrams stand back to back, without padding: each ends `32 + length` bytes after its start. HELLO

@@ -16,6 +16,8 @@ use crate::network::forge;
 use crate::network::forge::Target;
 use crate::network::impostor;
 use crate::network::impostor::Trick;
+use crate::network::lines::LINE_A;
+use crate::network::lines::LINE_B;
 use crate::network::net::Host;
 use crate::network::net::Net;
 use crate::network::process::Process;
@@ -31,6 +33,8 @@ pub(crate) enum Part {
     Tiny,
     /// A publisher of datagrams that are larger than its MTU.
     Fragmenting { messages: usize },
+    /// A publisher by two lines, which waits for so many subscribers and does not hurry.
+    Lined { messages: usize, wait: usize },
     /// Carries frames between `tapa` and `tapb`, and mistreats them.
     Relay { seed: u64 },
     /// Forges datagrams as fast as it can for so long, to the control ports of two subscribers, too.
@@ -49,6 +53,7 @@ impl Part {
             match self {
                 Self::Tiny => "tiny 0".to_owned(),
                 Self::Fragmenting { messages } => format!("fragmenting {messages}"),
+                Self::Lined { messages, wait } => format!("lined {messages} {wait}"),
                 Self::Relay { seed } => format!("relay {seed}"),
                 Self::Forger { seconds, target, control: [one, two] } => {
                     format!("forger {seconds} {} {one} {two}", target as u64)
@@ -69,6 +74,7 @@ fn a_process_of_a_case() {
     match (name, numbers.as_slice()) {
         ("tiny", _) => subscribe(),
         ("fragmenting", [messages]) => publish(*messages as usize),
+        ("lined", [messages, wait]) => publish_by_lines(*messages as usize, *wait as usize),
         ("relay", [seed]) => relay::run(*seed),
         ("forger", [seconds, target, one, two]) => {
             forge::forge(Duration::from_secs(*seconds), *target, [*one, *two]);
@@ -110,6 +116,23 @@ fn publish(messages: usize) {
         publisher.publish(b"", message).unwrap();
     }
     let finished = publisher.finish(Duration::from_secs(10));
+    eprintln!("published {} offsets", publisher.stats().published);
+    finished.unwrap();
+}
+
+/// Publishes the input of a case by both groups, some twenty messages a millisecond.
+fn publish_by_lines(messages: usize, wait: usize) {
+    let builder = Publisher::builder().udp(LINE_A).udp(LINE_B).policy(Policy::BLOCK);
+    let mut publisher = builder.open().unwrap();
+    publisher.wait_for(wait, Duration::from_secs(30)).unwrap();
+    for burst in Case::default().messages(messages, CHUNK).input().chunks(20 * CHUNK) {
+        for message in burst.chunks(CHUNK) {
+            publisher.publish(b"", message).unwrap();
+        }
+        publisher.flush().unwrap();
+        std::thread::park_timeout(Duration::from_millis(1));
+    }
+    let finished = publisher.finish(Duration::from_secs(20));
     eprintln!("published {} offsets", publisher.stats().published);
     finished.unwrap();
 }

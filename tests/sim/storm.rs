@@ -78,7 +78,7 @@ fn heartbeat(session: SessionId, members: u64) -> Vec<u8> {
 fn hear(members: &mut [Receiver], now: Time, bytes: &[u8]) {
     let datagram = Datagram::decode(bytes).unwrap();
     for member in members {
-        match member.handle_datagram(now, HOME.into(), &datagram, bytes.len()) {
+        match member.handle_datagram(now, SocketAddr::from(HOME), &datagram, bytes.len()) {
             Verdict::Hold { source } => member.hold(now, source, datagram.header, (0, bytes.len())),
             Verdict::Deliver { .. } | Verdict::Done => {}
             verdict => unreachable!("{verdict:?}"),

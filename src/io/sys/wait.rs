@@ -16,18 +16,43 @@ pub(in crate::io) fn wait_readable<const N: usize>(
     fds: [BorrowedFd<'_>; N],
     timeout: Option<Duration>,
 ) -> io::Result<[bool; N]> {
-    let mut polled = fds.map(|fd| libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 });
+    let mut polled = fds.map(asked);
+    sleep(&mut polled, timeout).map(|()| polled.map(|polled| polled.revents != 0))
+}
+
+/// The same for any number of descriptors, of which the first 64 have a bit each in what is told.
+pub(in crate::io) fn wait_any_readable(fds: &[BorrowedFd<'_>], timeout: Option<Duration>) -> io::Result<u64> {
+    let mut room = [libc::pollfd { fd: -1, events: 0, revents: 0 }; 64];
+    for (polled, fd) in room.iter_mut().zip(fds) {
+        *polled = asked(*fd);
+    }
+    let polled = room.get_mut(..fds.len().min(64)).unwrap_or_default();
+    sleep(polled, timeout)?;
+    let ready = polled.iter().zip(0_u32..).filter(|(polled, _)| polled.revents != 0);
+    Ok(ready.fold(0, |bits, (_, at)| bits | 1 << at))
+}
+
+fn asked(fd: BorrowedFd<'_>) -> libc::pollfd {
+    libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 }
+}
+
+/// Sleeps until one of those is ready, or for so long, or until a signal comes, and notes which are ready.
+fn sleep(polled: &mut [libc::pollfd], timeout: Option<Duration>) -> io::Result<()> {
     let timeout = timeout.map(|timeout| libc::timespec {
         tv_sec: libc::time_t::try_from(timeout.as_secs()).unwrap_or(libc::time_t::MAX),
         tv_nsec: timeout.subsec_nanos() as _,
     });
     let timeout = timeout.as_ref().map_or(ptr::null(), ptr::from_ref);
-    // SAFETY: `polled` is `N` live entries that the call may write, and `timeout` null or live and only read; no
+    let count = polled.len() as libc::nfds_t;
+    // SAFETY: `polled` is `count` live entries that the call may write, and `timeout` null or live and only read; no
     // signal mask is given.
-    let result = unsafe { libc::ppoll(polled.as_mut_ptr(), N as libc::nfds_t, timeout, ptr::null()) };
+    let result = unsafe { libc::ppoll(polled.as_mut_ptr(), count, timeout, ptr::null()) };
     match counted(result as isize) {
-        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok([false; N]),
-        result => result.map(|_| polled.map(|polled| polled.revents != 0)),
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+            polled.iter_mut().for_each(|polled| polled.revents = 0);
+            Ok(())
+        }
+        result => result.map(|_| ()),
     }
 }
 

@@ -35,9 +35,9 @@ fn group(last: u8) -> SocketAddr {
 
 fn publisher(destination: SocketAddr) -> UdpSocket {
     let interface = if destination.is_ipv4() { loopback() } else { loopback_v6() };
-    let (options, send_buffer) = (options(BUFFER), BUFFER);
+    let (options, send_buffer, port) = (options(BUFFER), BUFFER, 0);
     let settings =
-        PublisherSocket { destination, interface, ttl: 1, multicast_loop: true, send_buffer, options };
+        PublisherSocket { destination, port, interface, ttl: 1, multicast_loop: true, send_buffer, options };
     UdpSocket::publisher(&settings).unwrap()
 }
 

@@ -6,6 +6,8 @@ use std::collections::VecDeque;
 
 use crate::offset::Offset;
 use crate::protocol::DownReason;
+use crate::protocol::LineId;
+use crate::protocol::Origin;
 use crate::protocol::Receiver;
 use crate::protocol::SourceKey;
 use crate::protocol::Up;
@@ -64,7 +66,7 @@ impl Receiver {
     pub(super) fn source_of(
         &mut self,
         now: Time,
-        from: SocketAddr,
+        origin: &Origin,
         datagram: &Datagram<'_>,
     ) -> Option<SourceKey> {
         let session = datagram.header.session();
@@ -74,31 +76,34 @@ impl Receiver {
         } else if let Some(index) = self.sources.iter().position(|source| source.session == session) {
             index
         } else {
-            self.admit(now, from, datagram)?
+            self.admit(now, *origin, datagram)?
         };
         if self.settings.connected {
-            self.readmit(index, now, from, datagram);
+            self.readmit(index, now, origin.address, datagram);
         }
         let source = self.sources.get_mut(index)?;
         if planted!(OldSessionRevived, false, source.is_replaced()) {
             self.stats.replaced_session += 1;
             return None;
         }
-        if source.address != from && !self.follow(index, now, from, datagram) {
-            self.stats.strange_address += 1;
+        if !source.is_from(origin) && !self.follow(index, now, *origin, datagram) {
+            self.stats.strange_address += u64::from(!self.is_join_answer(now, origin, datagram));
             return None;
         }
         self.latest = index;
         let key = SourceKey(u16::try_from(index).ok()?);
-        self.hear(key, now, datagram);
+        self.hear((key, origin.line), now, datagram);
         Some(key)
     }
 
     /// Only what everybody hears is a sign of life: answers to one receiver go on when the network has forgotten its
     /// membership of the group.
-    fn hear(&mut self, key: SourceKey, now: Time, datagram: &Datagram<'_>) {
+    fn hear(&mut self, (key, line): (SourceKey, LineId), now: Time, datagram: &Datagram<'_>) {
         let news = planted!(UnicastIsLife, news(datagram).or(Some(Offset::ZERO)), news(datagram));
         let Some(news) = news else { return };
+        if self.settings.lines > 1 {
+            self.hear_by(key, line, now);
+        }
         let Some(source) = self.sources.get_mut(usize::from(key.0)) else { return };
         source.last_heard = source.last_heard.max(now);
         source.pulse += u64::from(news >= source.book.heard);
@@ -106,6 +111,14 @@ impl Receiver {
             source.report.bring_forward(now);
             let (session, address, from) = (source.session, source.address, source.next);
             self.ups.push(Up { source: key, session, address, from, replaces: None });
+        }
+    }
+
+    #[cold]
+    fn hear_by(&mut self, key: SourceKey, line: LineId, now: Time) {
+        self.quiet.hear(line, now, self.settings.silence);
+        if let Some(source) = self.sources.get_mut(usize::from(key.0)) {
+            source.lines.hear(line, now);
         }
     }
 
@@ -124,27 +137,50 @@ impl Receiver {
 
     /// A session that is silent where it was may go on at another address, once two datagrams agree; one that is
     /// connected there, at once.
-    fn follow(&mut self, index: usize, now: Time, from: SocketAddr, datagram: &Datagram<'_>) -> bool {
+    ///
+    /// By another line it is heard from another address: one for each line. The first is believed at once where the host
+    /// is the same, else once two datagrams agree; and like the only one, it stays until it is silent.
+    #[cold]
+    fn follow(&mut self, index: usize, now: Time, origin: Origin, datagram: &Datagram<'_>) -> bool {
+        let is_taken = self.is_taken(index, origin);
         let Some(source) = self.sources.get_mut(index) else { return false };
-        if self.settings.connected {
-            source.address = from;
+        if self.settings.connected || self.settings.connection == Some(origin.line) {
+            source.bind(origin);
             return true;
         }
-        let base = datagram.header.base();
-        let is_silent = source.down == Some(DownReason::Silent);
-        if !is_silent || !matches!(datagram.body, Body::Data(_) | Body::Heartbeat(_)) {
+        let (base, from) = (datagram.header.base(), origin.address);
+        let is_new = !source.lines.is_one() && source.lines.address(origin.line).is_none();
+        let is_silent = source.down == Some(DownReason::Silent)
+            || source.lines.quiet_for(origin.line, now) >= self.settings.silence;
+        let may_move = (is_new || is_silent) && !is_taken;
+        if !may_move || !matches!(datagram.body, Body::Data(_) | Body::Heartbeat(_)) {
             return false;
         }
+        let is_near = base.since(source.seen) <= source.span();
+        let is_at_home = is_new && is_near && source.lines.have_host(from);
         let claim = Claim { session: source.session, address: from, base, start: base, at: now, pulse: 0 };
-        if self.sessions.claims.confirmed(claim, source.span()).is_none() {
+        if !is_at_home && self.sessions.claims.confirmed(claim, source.span()).is_none() {
             return false;
         }
-        source.address = from;
+        source.bind(origin);
+        self.stats.lines_joined += u64::from(is_new);
         self.sessions.claims.settle(from);
         true
     }
 
-    fn admit(&mut self, now: Time, from: SocketAddr, datagram: &Datagram<'_>) -> Option<usize> {
+    /// Whether another source that lives sends from there by the same line.
+    fn is_taken(&self, index: usize, origin: Origin) -> bool {
+        let others =
+            self.sources.iter().enumerate().filter(|(at, source)| *at != index && source.down.is_none());
+        self.settings.lines > 1
+            && others.into_iter().any(|(_, other)| other.lines.address(origin.line) == Some(origin.address))
+    }
+
+    fn admit(&mut self, now: Time, origin: Origin, datagram: &Datagram<'_>) -> Option<usize> {
+        if self.is_join_answer(now, &origin, datagram) {
+            return None;
+        }
+        let from = origin.address;
         let session = datagram.header.session();
         let is_old = !self.settings.connected && self.sessions.replaced.contains(&session);
         if planted!(OldSessionRevived, false, is_old) {
@@ -156,7 +192,8 @@ impl Receiver {
             return None;
         };
         let claim = Claim { session, address: from, base: datagram.header.base(), start, at: now, pulse: 0 };
-        let Some(start) = self.may_begin(claim) else {
+        let is_dialled = self.settings.connection == Some(origin.line);
+        let Some(start) = self.may_begin(claim, is_dialled) else {
             self.stats.session_conflicts += 1;
             return None;
         };
@@ -164,7 +201,10 @@ impl Receiver {
         self.sessions.claims.settle(from);
         let start = self.sessions.recall(session).unwrap_or(start);
         let replaces = self.replace(from, now);
-        let mut source = Source::new(self.settings, FirstHeard { session, address: from, start }, now);
+        if !self.is_anybody_up() {
+            self.quiet.begin(now, self.settings.silence);
+        }
+        let mut source = Source::new(self.settings, FirstHeard { session, origin, start }, now);
         if let Some((base, heartbeat)) = self.past(datagram) {
             source.join(base, heartbeat, now);
         }
@@ -181,15 +221,14 @@ impl Receiver {
     /// where it would take the place of a silent one, by its second datagram that agrees; and of one that lives, at its
     /// very address and port, when that is quiet besides, or gives no sign of life for the time of silence. Over a
     /// connection always at once: there is nobody else.
-    fn may_begin(&mut self, claim: Claim) -> Option<Offset> {
+    fn may_begin(&mut self, claim: Claim, is_dialled: bool) -> Option<Offset> {
         planted!(ReplacedAtOnce => return Some(claim.start));
-        if self.settings.connected {
+        if self.settings.connected || is_dialled {
             return Some(claim.start);
         }
-        let lives = |source: &&Source| source.address == claim.address && source.down.is_none();
-        let is_silent = |source: &&Source| {
-            source.address.ip() == claim.address.ip() && source.down == Some(DownReason::Silent)
-        };
+        let lives = |source: &&Source| source.has_address(claim.address) && source.down.is_none();
+        let is_silent =
+            |source: &&Source| source.has_host(claim.address) && source.down == Some(DownReason::Silent);
         let Some(other) = self.sources.iter().find(lives) else {
             let Some(silent) = self.sources.iter().find(is_silent) else { return Some(claim.start) };
             return self.sessions.claims.confirmed(claim, silent.span()).map(|first| first.start);
@@ -208,13 +247,13 @@ impl Receiver {
     /// The source that a new one from `from` takes the place of: the last one from the same address and port, or one
     /// from the same address that ended or fell silent; over a connection, whoever was there.
     fn replace(&mut self, from: SocketAddr, now: Time) -> Option<SessionId> {
-        let same = |source: &Source| source.address == from;
-        let gone = |source: &Source| source.address.ip() == from.ip() && source.down.is_some();
+        let same = |source: &Source| source.has_address(from);
+        let gone = |source: &Source| source.has_host(from) && source.down.is_some();
         let fresh = |source: &Source| source.down != Some(DownReason::Replaced);
         let connected = self.settings.connected;
         let fits = |source: &&mut Source| fresh(source) && (connected || same(source) || gone(source));
         let candidates = self.sources.iter_mut().filter(fits);
-        let old = candidates.max_by_key(|source| (source.address == from, source.last_heard))?;
+        let old = candidates.max_by_key(|source| (source.has_address(from), source.last_heard))?;
         let session = old.session;
         if old.down.is_some() {
             old.down = Some(DownReason::Replaced);

@@ -41,6 +41,8 @@ impl Gap {
 /// How far a gap is on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum GapState {
+    /// Another line may bring it yet.
+    Expected,
     /// It may be mere reordering.
     Guarded,
     /// It is a loss, and waits for somebody else's NAK to be faster.
@@ -90,7 +92,20 @@ impl Gaps {
 
     /// The gaps noticed last that may be mere reordering, newest first: a few, since that is soon decided.
     pub(super) fn guarded(&self) -> impl Iterator<Item = &Gap> {
-        self.list.iter().rev().take_while(|gap| gap.state == GapState::Guarded)
+        let passed = self.list.iter().rev().skip_while(|gap| gap.state == GapState::Expected);
+        passed.take_while(|gap| gap.state == GapState::Guarded)
+    }
+
+    /// The oldest of those noticed last that another line may bring yet.
+    pub(super) fn first_expected(&self) -> Option<&Gap> {
+        self.list.iter().rev().take_while(|gap| gap.state == GapState::Expected).last()
+    }
+
+    /// How many offsets of `range` are missing here.
+    pub(super) fn missing_within(&self, range: OffsetRange) -> u64 {
+        let met = self.list.get(self.first_after(range.from)..).unwrap_or_default();
+        let met = met.iter().take_while(|gap| gap.range.from < range.to);
+        met.map(|gap| gap.range.clip(range).len()).sum()
     }
 
     /// Whether any comes over a connection: nearly always the first one, then.

@@ -7,7 +7,11 @@ mod gaps;
 mod guard;
 mod handle;
 mod history;
+mod join;
+mod line;
 mod outgoing;
+mod passing;
+mod quiet;
 mod recovery;
 mod report;
 mod settings;
@@ -24,7 +28,9 @@ use core::time::Duration;
 use crate::offset::Offset;
 use crate::offset::OffsetRange;
 use crate::protocol::receiver::admission::Sessions;
+use crate::protocol::receiver::join::Join;
 use crate::protocol::receiver::outgoing::Outgoing;
+use crate::protocol::receiver::quiet::Quiet;
 use crate::protocol::receiver::source::Source;
 use crate::time::Jitter;
 use crate::time::Time;
@@ -35,6 +41,9 @@ pub use book::Book;
 pub use guard::GUARD_BATCHES;
 pub use history::Beginning;
 pub use history::Wanted;
+pub use line::LineCounters;
+pub use line::LineRow;
+pub use quiet::LineNews;
 pub use settings::DownReason;
 pub use settings::LostReason;
 pub use settings::Order;
@@ -125,6 +134,8 @@ pub struct Receiver {
     /// The one whose history comes over a connection now.
     fetching: Option<usize>,
     sessions: Sessions,
+    quiet: Quiet,
+    joins: Vec<Join>,
     ups: Vec<Up>,
     outgoing: Outgoing,
     jitter: Jitter,
@@ -147,6 +158,8 @@ impl Receiver {
             latest: 0,
             fetching: None,
             sessions: Sessions::default(),
+            quiet: Quiet::new(settings.lines),
+            joins: Vec::new(),
             ups: Vec::new(),
             outgoing: Outgoing::default(),
             jitter: Jitter::new(settings.seed),
@@ -178,6 +191,13 @@ impl Receiver {
             }
             self.outgoing.ask(index, |asks| source.recover(now, &mut self.jitter, asks));
         }
+        if self.settings.lines > 1 && self.is_anybody_up() {
+            self.stats.line_silences += self.quiet.look(now, self.settings.silence);
+        }
+    }
+
+    pub(super) fn is_anybody_up(&self) -> bool {
+        self.sources.iter().any(|source| source.down.is_none())
     }
 
     /// Whether anything is missing from any source.
@@ -208,6 +228,8 @@ impl Receiver {
         self.sources
             .iter()
             .filter_map(|source| present(source).into_iter().chain(source.report.due()).min())
+            .chain(self.join_due())
+            .chain(self.quiet.next_timeout().filter(|_| self.is_anybody_up()))
             .min()
     }
 
@@ -324,13 +346,20 @@ impl Receiver {
     }
 
     /// A process that was stopped (or a laptop that slept) must not give up on what waits in its sockets.
+    #[inline]
     fn forgive_absence(&mut self, now: Time) {
         let away = now.since(self.last_now);
         self.last_now = self.last_now.max(now);
-        if away < AWAY {
-            return;
+        if away >= AWAY {
+            self.forgive(away, now);
         }
+    }
+
+    #[cold]
+    fn forgive(&mut self, away: Duration, now: Time) {
+        self.quiet.forgive(away);
         for source in &mut self.sources {
+            source.lines.forgive(away);
             let due = source.gaps.earliest().into_iter().chain(source.fetch_deadline()).min();
             let overdue = due.map_or(Duration::ZERO, |due| now.since(due));
             if overdue >= AWAY {

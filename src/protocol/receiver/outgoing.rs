@@ -8,6 +8,8 @@ use zerocopy::little_endian::U64;
 
 use crate::offset::Offset;
 use crate::offset::OffsetRange;
+use crate::protocol::LineId;
+use crate::protocol::Origin;
 use crate::protocol::Receiver;
 use crate::protocol::receiver::source::Source;
 use crate::time::Time;
@@ -29,6 +31,10 @@ pub(super) struct Outgoing {
     ranges: Vec<OffsetRange>,
     shown: Vec<u8>,
     to: Option<SocketAddr>,
+    /// The line that the datagram shown goes by.
+    pub(super) line: LineId,
+    /// The same datagram goes there as well.
+    also: Option<Origin>,
 }
 
 impl Outgoing {
@@ -73,15 +79,24 @@ impl Outgoing {
 impl Receiver {
     /// The datagram that should go out now, and to whom; the same one until [`Receiver::sent`] is called.
     pub fn peek_transmit(&mut self, now: Time) -> Option<(SocketAddr, &[u8])> {
+        self.peek_transmit_by(now).map(|((_, to), bytes)| (to, bytes))
+    }
+
+    /// The same, and the line that it should go out by.
+    pub fn peek_transmit_by(&mut self, now: Time) -> Option<((LineId, SocketAddr), &[u8])> {
         if self.outgoing.to.is_none() {
-            self.outgoing.to = self.next_nak().or_else(|| self.next_status(now));
+            self.outgoing.to =
+                self.next_nak(now).or_else(|| self.next_status(now)).or_else(|| self.next_join(now));
         }
-        Some((self.outgoing.to?, &self.outgoing.shown))
+        Some(((self.outgoing.line, self.outgoing.to?), &self.outgoing.shown))
     }
 
     /// The datagram that was shown last has been sent.
     pub const fn sent(&mut self) {
         self.outgoing.to = None;
+        if let Some(also) = self.outgoing.also.take() {
+            (self.outgoing.to, self.outgoing.line) = (Some(also.address), also.line);
+        }
     }
 
     /// Tells every publisher that this receiver goes away.
@@ -89,11 +104,14 @@ impl Receiver {
         self.leaving = true;
         let present = self.sources.iter_mut().filter(|source| source.report.due().is_some());
         present.for_each(|source| source.report.bring_forward(now));
+        self.leave_joined(now);
     }
 
-    fn next_nak(&mut self) -> Option<SocketAddr> {
+    fn next_nak(&mut self, now: Time) -> Option<SocketAddr> {
         let index = self.outgoing.take_nak(&mut self.ranges)?;
         let source = self.sources.get_mut(index)?;
+        source.choose_line(now);
+        self.outgoing.line = source.lines.main();
         source.stats.naks += 1;
         source.stats.nak_ranges += self.ranges.len() as u64;
         let head = head(source, self.settings.stream, Offset::ZERO);
@@ -108,6 +126,9 @@ impl Receiver {
         let flags = self.status_flags();
         let source = self.sources.iter_mut().find(is_due)?;
         let fetching = if source.history.is_open() { Status::FETCHING } else { 0 };
+        source.choose_line(now);
+        self.outgoing.line = source.lines.main();
+        self.outgoing.also = source.connection(now).filter(|also| also.line != self.outgoing.line);
         let every = (source.down.is_none() && !self.leaving).then_some(source.group.status_every);
         let time = source.report.on_sent(every, now, &mut self.jitter);
         let status = Status {
@@ -136,11 +157,16 @@ impl Receiver {
         self.settings.window / up.max(1) as u64
     }
 
-    const fn status_flags(&self) -> u16 {
+    pub(super) const fn status_flags(&self) -> u16 {
         let leaving = if self.leaving { Status::LEAVING } else { 0 };
         let observer = if self.settings.observer { Status::OBSERVER } else { 0 };
         leaving | observer
     }
+}
+
+/// Shows a STATUS.
+pub(super) fn show_status(outgoing: &mut Outgoing, head: &Head, status: &Status) {
+    encode_status(&mut outgoing.shown, head, status);
 }
 
 fn head(source: &Source, stream: StreamId, base: Offset) -> Head {

@@ -68,13 +68,19 @@ impl Source {
         if range.is_empty() {
             return;
         }
-        let is_fetched = self.history.brings(range.from, self.span());
+        let (state, due) = if self.history.brings(range.from, self.span()) {
+            (GapState::Fetched, Time(u64::MAX))
+        } else if self.lines.have_passed(to, now) {
+            (GapState::Guarded, now + self.guard.time(self.group.round_trip))
+        } else {
+            (GapState::Expected, now + self.wait_for_lines())
+        };
         self.seen = to;
         self.stats.gaps += 1;
         self.gaps.push(Gap {
             range,
-            state: if is_fetched { GapState::Fetched } else { GapState::Guarded },
-            due: if is_fetched { Time(u64::MAX) } else { now + self.guard.time(self.group.round_trip) },
+            state,
+            due,
             // The time for a repair begins with the first NAK.
             deadline: Time(u64::MAX),
             revealed_at: self.early,
@@ -168,7 +174,8 @@ impl Source {
         let mut drawn = (Duration::ZERO, now);
         self.gaps.visit(|gap| {
             let asked = gap.state == GapState::Asked;
-            if matches!(gap.state, GapState::Guarded | GapState::Fetched) || (asked && gap.due > now) {
+            let is_early = matches!(gap.state, GapState::Expected | GapState::Guarded | GapState::Fetched);
+            if is_early || (asked && gap.due > now) {
                 return;
             }
             if asks.len() >= NAKS_AT_ONCE * RANGES {
@@ -297,8 +304,9 @@ impl Step {
             gap.state = GapState::Lost(LostReason::Timeout);
             return false;
         }
-        if gap.state == GapState::Guarded {
-            let is_loss = gap.due <= self.now || self.early - gap.revealed_at >= self.guard;
+        if matches!(gap.state, GapState::Expected | GapState::Guarded) {
+            let is_passed = gap.state == GapState::Guarded && self.early - gap.revealed_at >= self.guard;
+            let is_loss = gap.due <= self.now || is_passed;
             if !is_loss {
                 return false;
             }

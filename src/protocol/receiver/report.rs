@@ -29,6 +29,8 @@ pub(super) struct Report {
     /// STATUS with a time, as far as that matters.
     timed: u32,
     timed_at: Option<Time>,
+    /// STATUS with a time since the last answer to one.
+    unanswered: u32,
     /// The times sent last whose echo has not come, newest first; 0 is none.
     times: [u64; TIMES],
     pub(super) token: Token,
@@ -37,7 +39,18 @@ pub(super) struct Report {
 impl Report {
     /// The first STATUS is due at once: it asks for the token.
     pub(super) const fn new(now: Time) -> Self {
-        Self { due: Some(now), taken: 0, timed: 0, timed_at: None, times: [0; TIMES], token: Token(0) }
+        let (times, token) = ([0; TIMES], Token(0));
+        Self { due: Some(now), taken: 0, timed: 0, timed_at: None, unanswered: 0, times, token }
+    }
+
+    /// Reports go elsewhere from now on, where nothing is known of this receiver.
+    pub(super) const fn restart(&mut self, now: Time) {
+        *self = Self::new(now);
+    }
+
+    /// How many STATUS that wanted an answer have had none since one had.
+    pub(super) const fn unanswered(&self) -> u32 {
+        self.unanswered
     }
 
     pub(super) const fn due(&self) -> Option<Time> {
@@ -87,6 +100,7 @@ impl Report {
             return None;
         };
         *sent = 0;
+        self.unanswered = 0;
         if self.token != token {
             self.token = token;
             self.bring_forward(now);
@@ -107,6 +121,7 @@ impl Report {
         self.times.rotate_right(1);
         self.times[0] = time;
         self.timed = self.timed.saturating_add(1);
+        self.unanswered = self.unanswered.saturating_add(1);
         self.timed_at = Some(now);
         time
     }

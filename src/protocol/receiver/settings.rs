@@ -3,6 +3,7 @@
 use core::fmt;
 use core::time::Duration;
 
+use crate::protocol::LineId;
 use crate::protocol::receiver::guard::GUARD_BATCHES;
 use crate::protocol::receiver::history::Beginning;
 use crate::protocol::receiver::source::Group;
@@ -115,6 +116,10 @@ pub struct ReceiverSettings {
     /// What is heard comes over a connection, whole and in order, and from one publisher at a time: nothing is asked for
     /// again, what is skipped is lost at once, and whoever is heard is the one who is connected now.
     pub connected: bool,
+    /// Lines that a session may be heard on, each copy of it by another way. 1.
+    pub lines: u8,
+    /// The line that is a connection, beside others that are not: what comes there is who was dialled.
+    pub connection: Option<LineId>,
     /// Where to begin with a source.
     pub beginning: Beginning,
     /// Whether history can be had over a connection: whoever says so looks after [`Receiver::wanted`](crate::protocol::Receiver::wanted).
@@ -153,6 +158,8 @@ impl ReceiverSettings {
             observer: false,
             unicast: false,
             connected: false,
+            lines: 1,
+            connection: None,
             beginning: Beginning::Live,
             fetches: false,
             window: 212_992 / 4 * 3,

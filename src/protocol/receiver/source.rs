@@ -10,6 +10,7 @@ use crate::protocol::Book;
 use crate::protocol::DownReason;
 use crate::protocol::LostReason;
 use crate::protocol::Order;
+use crate::protocol::Origin;
 use crate::protocol::Ready;
 use crate::protocol::ReceiverSettings;
 use crate::protocol::RoundTrip;
@@ -17,6 +18,7 @@ use crate::protocol::SourceStats;
 use crate::protocol::receiver::gaps::Gaps;
 use crate::protocol::receiver::guard::Guard;
 use crate::protocol::receiver::history::History;
+use crate::protocol::receiver::line::Lines;
 use crate::protocol::receiver::report::Report;
 use crate::protocol::receiver::spread::Spread;
 use crate::time::Time;
@@ -38,7 +40,7 @@ const GRTT_UNKNOWN: Duration = Duration::from_millis(1);
 #[derive(Debug, Clone, Copy)]
 pub(super) struct FirstHeard {
     pub(super) session: SessionId,
-    pub(super) address: SocketAddr,
+    pub(super) origin: Origin,
     pub(super) start: Offset,
 }
 
@@ -87,7 +89,9 @@ pub(super) struct Group {
 pub(super) struct Source {
     pub(super) settings: ReceiverSettings,
     pub(super) session: SessionId,
+    /// Where NAK and STATUS go.
     pub(super) address: SocketAddr,
+    pub(super) lines: Lines,
     /// The next offset to hand on; everything before it is decided or in the user's hands.
     pub(super) next: Offset,
     /// Everything before it has come, is held, or is a gap.
@@ -128,7 +132,8 @@ impl Source {
         Self {
             settings,
             session: heard.session,
-            address: heard.address,
+            address: heard.origin.address,
+            lines: Lines::new(settings.lines, heard.origin, now),
             next: heard.start,
             seen: heard.start,
             gaps: Gaps::new(settings.gaps),
@@ -154,6 +159,7 @@ impl Source {
     }
 
     /// Takes a batch in: decides what becomes of it, and notices the gap in front of it.
+    #[inline(always)]
     pub(super) fn offer(&mut self, batch: Batch, now: Time) -> Offer {
         let range = batch.range;
         planted!(DuplicateDelivered => if range.to == self.next && self.down.is_none() { return Offer::Deliver(range) });

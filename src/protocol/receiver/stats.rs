@@ -8,6 +8,8 @@ use hdrhistogram::Histogram;
 use crate::offset::Offset;
 use crate::protocol::DownReason;
 use crate::protocol::receiver::Book;
+use crate::protocol::receiver::line::LineRow;
+use crate::protocol::receiver::line::Lines;
 use crate::protocol::receiver::source::Source;
 use crate::wire::SessionId;
 
@@ -36,6 +38,10 @@ pub struct ReceiverStats {
     pub silences: u64,
     /// Times the group was to be left and joined again for it.
     pub rejoins: u64,
+    /// Times one line of several fell silent while another was heard.
+    pub line_silences: u64,
+    /// Addresses that sources were heard from by further lines.
+    pub lines_joined: u64,
 }
 
 /// Times from the first NAK of a gap to its repair, in microseconds with two digits.
@@ -84,7 +90,7 @@ pub struct SourceStats {
     pub bytes: u64,
     /// Batches marked as repairs.
     pub repairs: u64,
-    /// Batches of which everything had come before.
+    /// Batches of which everything had come before; with several lines that is most of what all but the first bring.
     pub duplicates: u64,
     /// Of these, repairs: somebody else's, or asked for twice.
     pub repairs_useless: u64,
@@ -161,9 +167,15 @@ pub struct SourceRow<'a> {
     pub receivers: u32,
     /// Counters.
     pub stats: &'a SourceStats,
+    lines: &'a Lines,
 }
 
 impl<'a> SourceRow<'a> {
+    /// A row for each line, in the order in which they were named; none where there is one line.
+    pub fn lines(&self) -> impl Iterator<Item = LineRow> + use<'a> {
+        self.lines.rows()
+    }
+
     pub(super) const fn of(source: &'a Source) -> Self {
         Self {
             session: source.session,
@@ -175,6 +187,7 @@ impl<'a> SourceRow<'a> {
             group_round_trip: source.group.round_trip,
             receivers: source.group.receivers,
             stats: &source.stats,
+            lines: &source.lines,
         }
     }
 }

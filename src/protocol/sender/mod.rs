@@ -8,8 +8,11 @@ mod event;
 mod flow;
 mod group;
 mod heartbeat;
+mod joined;
+mod line;
 mod nak;
 mod outbox;
+mod queues;
 mod receivers;
 mod repair;
 mod settings;
@@ -23,7 +26,6 @@ mod transmit;
 #[cfg(test)]
 mod tests;
 
-use core::net::SocketAddr;
 use core::time::Duration;
 use std::collections::VecDeque;
 
@@ -35,11 +37,13 @@ use crate::protocol::sender::budget::Price;
 use crate::protocol::sender::flow::Flow;
 use crate::protocol::sender::group::Grtt;
 use crate::protocol::sender::heartbeat::Schedule;
+use crate::protocol::sender::joined::Joined;
+use crate::protocol::sender::joined::OUT;
 use crate::protocol::sender::outbox::Outbox;
+use crate::protocol::sender::queues::Queues;
 use crate::protocol::sender::receivers::Receiver;
 use crate::protocol::sender::receivers::Receivers;
 use crate::protocol::sender::repair::Piece;
-use crate::protocol::sender::repair::Repairs;
 use crate::protocol::sender::transmit::Peeked;
 use crate::time::Time;
 use crate::wire::Body;
@@ -50,7 +54,10 @@ use crate::wire::Head;
 use crate::wire::RangeEntry;
 use crate::wire::ReceiverId;
 
+pub(super) use crate::protocol::line::LineId;
+pub(super) use crate::protocol::line::Origin;
 pub use event::SenderEvent;
+pub use line::LineKind;
 pub use settings::FlowPolicy;
 pub use settings::SenderSettings;
 pub use stats::ReceiverRow;
@@ -68,10 +75,12 @@ const REPORTS_MISSED: u32 = 3;
 /// Where a datagram goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Destination {
-    /// To wherever the data go: the group, or the one address.
+    /// To wherever the data go, along every line.
+    Everywhere,
+    /// To the group, or the one address: along the lines that are [shared](LineKind::Shared).
     Group,
-    /// To one receiver.
-    Peer(SocketAddr),
+    /// To one receiver, along the line that it asked on.
+    Peer(Origin),
 }
 
 /// What is to be sent.
@@ -116,14 +125,19 @@ pub struct Sender {
     schedule: Schedule,
     flow: Flow,
     budget: Budget,
-    repairs: Repairs,
+    repairs: Queues,
     receivers: Receivers,
+    joined: Joined,
     grtt: Grtt,
     outbox: Outbox,
     events: VecDeque<SenderEvent>,
     stats: SenderStats,
     /// The end of what was sent, as of the last look.
     seen: Offset,
+    /// Bytes of data sent, as of the last look, each counted once.
+    bytes: u64,
+    /// The same, each counted for every copy that has to be repaired by itself.
+    copied: u64,
     /// Where the numbering began in this run.
     first: Offset,
     /// What a repair costs, as of the last NAK.
@@ -146,13 +160,16 @@ impl Sender {
             schedule: Schedule::new(now),
             flow: Flow::new(settings.policy, now),
             budget: Budget::new(settings.repair_floor, now),
-            repairs: Repairs::new(),
+            repairs: Queues::new(),
             receivers: Receivers::new(settings.receivers),
+            joined: Joined::new(settings.joined),
             grtt: Grtt::new(),
             outbox: Outbox::default(),
             events: VecDeque::new(),
             stats: SenderStats::default(),
             seen: Offset::ZERO,
+            bytes: 0,
+            copied: 0,
             first: Offset::ZERO,
             price: Price::ASSUMED,
             flags: Flags::default(),
@@ -165,13 +182,23 @@ impl Sender {
         }
     }
 
-    /// Takes in a datagram that came from `from`: STATUS and NAK of this stream and session. Anything else is
-    /// counted and ignored.
-    pub fn handle_datagram(&mut self, now: Time, from: SocketAddr, datagram: &Datagram<'_>, ring: &Ring) {
+    /// Takes in a datagram that came from `from` (an address stands for the first line): STATUS and NAK of this stream
+    /// and session. Anything else is counted and ignored.
+    pub fn handle_datagram(
+        &mut self,
+        now: Time,
+        from: impl Into<Origin>,
+        datagram: &Datagram<'_>,
+        ring: &Ring,
+    ) {
         self.look(now, ring);
-        let header = datagram.header;
-        let ours = header.stream() == self.settings.stream && header.session() == self.settings.session;
+        let (header, from) = (datagram.header, from.into());
+        let is_stream = header.stream() == self.settings.stream;
+        let ours = is_stream && header.session() == self.settings.session;
         match datagram.body {
+            Body::Status(status) if is_stream && self.is_greeting(header.session(), from) => {
+                self.on_greeting(now, from, status, ring);
+            }
             Body::Status(status) if ours => self.on_status(now, from, (header.base(), status), ring),
             Body::Nak(nak, ranges) if ours => self.on_nak(now, from, (nak, ranges), ring),
             _ => self.stats.strange += 1,
@@ -182,6 +209,10 @@ impl Sender {
     pub fn handle_timeout(&mut self, now: Time, ring: &Ring) {
         self.look(now, ring);
         self.on_silence(now);
+        if self.joined.timeout().is_some_and(|at| at <= now) {
+            let live_for = self.live_for();
+            self.joined.expire(now, live_for);
+        }
         if self.flow.gives_up(now) {
             self.stats.free_runs += 1;
         }
@@ -199,9 +230,9 @@ impl Sender {
         if self.is_over() {
             return None;
         }
-        let times =
-            [self.schedule.timeout(), self.flow.timeout(), self.receivers.timeout(), self.repairs.timeout()];
-        times.into_iter().flatten().min()
+        let times = [self.schedule.timeout(), self.flow.timeout(), self.receivers.timeout()];
+        let rest = [self.repairs.timeout(), self.joined.timeout()];
+        times.into_iter().chain(rest).flatten().min()
     }
 
     /// The cumulative [charge](crate::history::charge) that the publisher may have handed to the socket; `None` for
@@ -277,7 +308,7 @@ impl Sender {
 
     /// Ranges that wait to be sent again.
     #[must_use]
-    pub const fn repairs_waiting(&self) -> usize {
+    pub fn repairs_waiting(&self) -> usize {
         self.repairs.len()
     }
 
@@ -292,7 +323,11 @@ impl Sender {
     fn look(&mut self, now: Time, ring: &Ring) {
         let sent = ring.sent();
         self.schedule.look(now, sent != self.seen);
-        self.budget.look(now, ring.bytes_sent());
+        let bytes = ring.bytes_sent();
+        let copies = self.settings.copies(self.joined.len());
+        self.copied = self.copied.saturating_add(bytes.saturating_sub(self.bytes).saturating_mul(copies));
+        self.bytes = bytes;
+        self.budget.look(now, self.copied);
         self.seen = sent;
         if ring.batches_sent() == 0 {
             self.first = sent;
@@ -332,9 +367,11 @@ impl Sender {
         let was = entry.counted_grant();
         entry.row.evicted = true;
         entry.cast_off = entry.is_attached();
+        entry.out_until = now + OUT;
         let (address, next) = (entry.row.address, entry.row.next);
         let is = planted!(EvictedStillCounts, was, None);
         self.flow.on_grant(now, was, is, &self.receivers);
+        self.joined.remove(receiver);
         self.tell(SenderEvent::ReceiverEvicted { receiver, address, next });
     }
 }

@@ -1,17 +1,20 @@
 //! What a NAK does: queue repairs, refuse what is gone, put off what the budget does not bear.
 
-use core::net::SocketAddr;
 use core::time::Duration;
 
 use crate::history::Ring;
 use crate::offset::OffsetRange;
 use crate::protocol::sender::Destination;
 use crate::protocol::sender::FlowPolicy;
+use crate::protocol::sender::LineKind;
+use crate::protocol::sender::Origin;
 use crate::protocol::sender::Sender;
 use crate::protocol::sender::SenderEvent;
 use crate::protocol::sender::budget::Price;
 use crate::protocol::sender::budget::SPAN;
+use crate::protocol::sender::joined::OUT;
 use crate::protocol::sender::known_end;
+use crate::protocol::sender::repair::Piece;
 use crate::protocol::sender::repair::REMEMBERED_FOR;
 use crate::protocol::sender::repair::Wanted;
 use crate::protocol::sender::token::token;
@@ -32,9 +35,11 @@ use crate::wire::ReceiverId;
 pub(super) struct Asker {
     receiver: ReceiverId,
     /// The one address that answers may go to; `None` when it is not proved.
-    proved: Option<SocketAddr>,
+    proved: Option<Origin>,
     /// The receiver, if it is in the table, too.
     known: Option<ReceiverId>,
+    /// The receiver, if it hears a copy of its own: nobody else has any use for what it asks for.
+    apart: Option<ReceiverId>,
     /// Where its repairs go, as long as nobody else asks for the same.
     to: Destination,
     reason: GoneReason,
@@ -47,7 +52,7 @@ impl Sender {
     pub(super) fn on_nak(
         &mut self,
         now: Time,
-        from: SocketAddr,
+        from: Origin,
         (nak, ranges): (&Nak, &[RangeEntry]),
         ring: &Ring,
     ) {
@@ -55,6 +60,12 @@ impl Sender {
         self.stats.ranges += ranges.len() as u64;
         self.repairs.forget(now, self.grtt.at(now) * REMEMBERED_FOR, &mut self.receivers);
         let asker = self.asker(now, from, nak);
+        let is_apart = self.settings.kind(from.line) != LineKind::Shared;
+        if is_apart && asker.proved.is_none() {
+            // Along such a line there is nobody whom an answer could be sent to unasked.
+            self.stats.ranges_shed_silently += ranges.len() as u64;
+            return;
+        }
         let held = OffsetRange::new(ring.oldest(), known_end(ring));
         let trip = self.round_trip(now, &asker);
         self.pieces.clear();
@@ -65,7 +76,7 @@ impl Sender {
             if !lost.is_empty() {
                 self.gone.push(GoneEntry::new(lost, asker.reason));
             }
-            self.screen(rest, held, (asker.known, now, trip));
+            self.screen(rest, held, (&asker, now, trip));
         }
         if asker.proved.is_some() || self.gone.is_empty() || self.may_refuse_anybody(now) {
             self.send_gone(asker.proved);
@@ -86,14 +97,15 @@ impl Sender {
         bears
     }
 
-    fn asker(&mut self, now: Time, from: SocketAddr, nak: &Nak) -> Asker {
+    fn asker(&mut self, now: Time, from: Origin, nak: &Nak) -> Asker {
         let receiver = nak.receiver();
-        let proved = nak.token() == token(self.settings.secret, from, receiver);
+        let proved = nak.token() == token(self.settings.secret, from.address, receiver);
         let proved = planted!(TokenUnchecked, true, proved);
         let mut asker = Asker {
             receiver,
             proved: None,
             known: None,
+            apart: None,
             to: Destination::Group,
             reason: GoneReason::Overrun,
             is_cut_off: false,
@@ -103,8 +115,12 @@ impl Sender {
             return asker;
         }
         asker.proved = Some(from);
+        if self.settings.kind(from.line) != LineKind::Shared {
+            (asker.apart, asker.to) = (Some(receiver), Destination::Peer(from));
+            self.joined.hear(now, receiver, from);
+        }
         let Some(entry) = self.receivers.get_mut(receiver) else { return asker };
-        if entry.row.live && entry.row.address == from {
+        if entry.row.live && entry.row.address == from.address {
             entry.heard = now;
         }
         asker.known = Some(receiver);
@@ -126,13 +142,23 @@ impl Sender {
     }
 
     /// Clips a range to what is held, and keeps the pieces of it that are new.
-    fn screen(&mut self, range: OffsetRange, held: OffsetRange, asker: (Option<ReceiverId>, Time, Duration)) {
+    fn screen(
+        &mut self,
+        range: OffsetRange,
+        held: OffsetRange,
+        (asker, now, trip): (&Asker, Time, Duration),
+    ) {
         let want = range.clip(held);
         self.stats.ranges_beyond += u64::from(want.len() < range.len());
         if want.is_empty() {
             return;
         }
-        let screened = self.repairs.screen(want, asker, &mut self.receivers, &mut self.pieces);
+        let Some(repairs) = self.repairs.of(asker.apart) else {
+            self.pieces.push(Piece { range: want, shared: false });
+            return;
+        };
+        let asker = (asker.apart.or(asker.known), now, trip);
+        let screened = repairs.screen(want, asker, &mut self.receivers, &mut self.pieces);
         self.stats.naks_ignored += u64::from(screened.ignored);
         self.stats.ranges_joined += u64::from(screened.joined);
     }
@@ -149,15 +175,17 @@ impl Sender {
         let mut room = self.budget.room(now, asker.known, free, price.batch);
         let mut booked = 0_u64;
         self.shed.clear();
+        let mut repairs = self.repairs.of(asker.apart);
         for piece in &self.pieces {
-            let count = if self.repairs.has_room() { price.affordable(piece.range, room) } else { 0 };
+            let queue = repairs.as_mut().filter(|repairs| repairs.has_room());
+            let count = if queue.is_some() { price.affordable(piece.range, room) } else { 0 };
             let (part, later) = piece.range.split(piece.range.from.plus(count));
-            if !part.is_empty() {
+            if let Some(queue) = queue.filter(|_| !part.is_empty()) {
                 let bytes = price.estimate(part).min(room);
                 (room, booked) = (room - bytes, booked.saturating_add(bytes));
                 let alone = Wanted { to: asker.to, asker: asker.known };
                 let shared = Wanted { to: Destination::Group, asker: None };
-                self.repairs.push(part, if piece.shared { shared } else { alone });
+                queue.push(part, if piece.shared { shared } else { alone });
             }
             if !later.is_empty() {
                 self.shed.push(RangeEntry::new(later));
@@ -178,8 +206,10 @@ impl Sender {
         }
         let was = entry.counted_grant();
         (entry.row.evicted, entry.cut_off) = (true, true);
+        entry.out_until = now + OUT;
         let (receiver, address, next) = (entry.row.receiver, entry.row.address, entry.row.next);
         self.flow.on_grant(now, was, None, &self.receivers);
+        self.joined.remove(receiver);
         self.tell(SenderEvent::ReceiverCutOff { receiver, address, next });
     }
 
@@ -190,7 +220,7 @@ impl Sender {
     }
 
     /// Tells the asker what is gone; the group, when the asker's address is not proved.
-    pub(super) fn send_gone(&mut self, proved: Option<SocketAddr>) {
+    pub(super) fn send_gone(&mut self, proved: Option<Origin>) {
         let head = self.head();
         let to = proved.map_or(Destination::Group, Destination::Peer);
         for entries in self.gone.chunks(GONE_ENTRIES) {

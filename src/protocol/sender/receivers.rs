@@ -6,6 +6,8 @@ use core::time::Duration;
 use crate::history::Ring;
 use crate::history::charge;
 use crate::offset::Offset;
+use crate::protocol::sender::LineId;
+use crate::protocol::sender::Origin;
 use crate::protocol::sender::ReceiverRow;
 use crate::protocol::sender::SenderEvent;
 use crate::protocol::sender::StreamReceiver;
@@ -58,6 +60,10 @@ pub(super) struct Receiver {
     taken: u64,
     /// It was evicted on this connection.
     pub(super) cast_off: bool,
+    /// Evicted, it is not sent a copy of its own before this.
+    pub(super) out_until: Time,
+    /// The line that it was heard on.
+    pub(super) line: LineId,
 }
 
 impl Receiver {
@@ -92,6 +98,8 @@ impl Receiver {
             attached: false,
             taken: 0,
             cast_off: false,
+            out_until: Time::ZERO,
+            line: LineId(0),
         }
     }
 
@@ -110,6 +118,11 @@ impl Receiver {
     pub(super) fn hear(&mut self, now: Time, address: SocketAddr) {
         self.caught_up &= self.row.live;
         (self.row.address, self.heard, self.row.live) = (address, now, true);
+    }
+
+    /// Where it was heard.
+    pub(super) const fn origin(&self) -> Origin {
+        Origin { address: self.row.address, line: self.line }
     }
 
     /// It has a connection, which begins with `next`.

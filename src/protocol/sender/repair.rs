@@ -96,6 +96,11 @@ impl Repairs {
         self.queue.len()
     }
 
+    /// Whether nothing waits, and nothing sent is remembered.
+    pub(super) const fn is_idle(&self) -> bool {
+        self.queue.len() == 0 && self.recent.len() == 0
+    }
+
     /// Whether the queue takes another range.
     pub(super) const fn has_room(&self) -> bool {
         self.queue.len() < QUEUE
@@ -352,7 +357,7 @@ mod tests {
     #[test]
     fn a_repair_to_one_takes_out_all_of_its_own_and_nothing_else() {
         let mut repairs = Repairs::new();
-        let home = Destination::Peer(std::net::SocketAddr::from(([10, 0, 0, 1], 9)));
+        let home = Destination::Peer(std::net::SocketAddr::from(([10, 0, 0, 1], 9)).into());
         for (from, asker) in [(0, A), (2, B), (4, A), (9, A)] {
             let to = if asker == A { home } else { Destination::Group };
             repairs.push(range(from, from + 1), Wanted { to, asker });

@@ -28,6 +28,8 @@ pub struct SenderStats {
     pub receivers_down: u64,
     /// STATUS of new receivers for which the table had no place.
     pub receivers_refused: u64,
+    /// STATUS of receivers that wanted to join, of which there are as many as may be.
+    pub joins_refused: u64,
     /// Receivers evicted because they held the publisher.
     pub evicted: u64,
     /// Receivers cut off because they always asked for more repairs than their share.

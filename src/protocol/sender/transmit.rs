@@ -8,6 +8,7 @@ use crate::history::Ring;
 use crate::offset::Offset;
 use crate::protocol::sender::Destination;
 use crate::protocol::sender::FlowPolicy;
+use crate::protocol::sender::Receiver;
 use crate::protocol::sender::RepairSent;
 use crate::protocol::sender::Sender;
 use crate::protocol::sender::Transmit;
@@ -43,7 +44,7 @@ impl Sender {
         if self.schedule.is_due() {
             self.peeked = Some(Peeked::Heartbeat);
             self.encode_heartbeat(now, ring);
-            return Some(Transmit::Datagram { to: Destination::Group, bytes: &self.heartbeat });
+            return Some(Transmit::Datagram { to: Destination::Everywhere, bytes: &self.heartbeat });
         }
         if let Some((to, bytes)) = self.outbox.first() {
             self.peeked = Some(Peeked::Answer);
@@ -75,15 +76,29 @@ impl Sender {
             self.stats.repairs_dropped += 1;
             return;
         }
-        let asker = wanted.asker.and_then(|asker| self.receivers.get(asker)).map(|entry| entry.row);
-        let evicted = asker.is_some_and(|row| row.evicted);
+        let asker = wanted.asker.and_then(|asker| self.receivers.get(asker));
+        let evicted = asker.is_some_and(|entry| entry.row.evicted);
+        let asker_at = asker.map(Receiver::origin);
         let reason = if evicted { GoneReason::Evicted } else { GoneReason::Overrun };
         self.gone.clear();
         self.gone.push(GoneEntry::new(lost, reason));
-        self.send_gone(asker.map(|row| row.address));
+        let to = match wanted.to {
+            Destination::Peer(to) => Some(to),
+            Destination::Group | Destination::Everywhere => asker_at,
+        };
+        self.send_gone(to);
     }
 
     fn encode_heartbeat(&mut self, now: Time, ring: &Ring) {
+        let (head, heartbeat) = self.position(now, ring);
+        match self.schedule.tone() {
+            Tone::Notice | Tone::Poll => wire::encode_heartbeat(&mut self.heartbeat, &head, &heartbeat),
+            Tone::End | Tone::Farewell => wire::encode_end(&mut self.heartbeat, &head, &heartbeat),
+        }
+    }
+
+    /// Where the stream is, and what its receivers are to know.
+    pub(super) fn position(&self, now: Time, ring: &Ring) -> (Head, Heartbeat) {
         let group = self.group_size();
         let tone = self.schedule.tone();
         let asks = matches!(tone, Tone::Poll | Tone::End);
@@ -101,10 +116,7 @@ impl Sender {
         };
         let flags = Flags::default().with(Flags::OPENING, self.opening(now, ring));
         let head = Head { base: ring.sent(), flags, ..self.head() };
-        match tone {
-            Tone::Notice | Tone::Poll => wire::encode_heartbeat(&mut self.heartbeat, &head, &heartbeat),
-            Tone::End | Tone::Farewell => wire::encode_end(&mut self.heartbeat, &head, &heartbeat),
-        }
+        (head, heartbeat)
     }
 
     fn on_heartbeat_sent(&mut self, now: Time) {
@@ -123,16 +135,21 @@ impl Sender {
             Some(Kind::Welcome) => self.stats.welcomes += 1,
             Some(Kind::Gone) => self.stats.gones += 1,
             Some(Kind::Shed) => self.stats.sheds += 1,
+            Some(Kind::Heartbeat) => self.stats.heartbeats += 1,
+            Some(Kind::End) => self.stats.ends += 1,
             _ => debug_assert!(false, "no other kind of answer exists"),
         }
     }
 
     fn on_repair_sent(&mut self, now: Time, repair: RepairSent) {
         self.repairs.forget(now, self.grtt.at(now) * REMEMBERED_FOR, &mut self.receivers);
-        let Some(Sent { wanted, done, remembered }) = self.repairs.sent(now, repair.covers) else { return };
+        let Some(Sent { wanted, done, remembered }) = self.repairs.sent(now, repair.covers, repair.bytes)
+        else {
+            return;
+        };
         let bytes = repair.bytes as u64;
         match wanted.to {
-            Destination::Group => self.stats.repairs_multicast += 1,
+            Destination::Group | Destination::Everywhere => self.stats.repairs_multicast += 1,
             Destination::Peer(_) => self.stats.repairs_unicast += 1,
         }
         self.stats.repaired_offsets += repair.covers.len();

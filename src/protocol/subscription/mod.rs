@@ -10,12 +10,11 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-use core::net::SocketAddr;
-
 use crate::offset::Offset;
 use crate::offset::OffsetRange;
 use crate::protocol::DownReason;
 use crate::protocol::LostReason;
+use crate::protocol::Origin;
 use crate::protocol::Prefixes;
 use crate::protocol::Ready;
 use crate::protocol::Receiver;
@@ -200,8 +199,14 @@ impl Subscription {
         self.store.kept_bytes() + fragments + newest
     }
 
-    /// Takes in a datagram that came from `from`. Only when the last step was [`Step::Need`].
-    pub fn handle_datagram(&mut self, now: Time, from: SocketAddr, bytes: &[u8]) {
+    /// Takes in a datagram that came from `origin`: an address alone stands for the only line. Only when the last step was
+    /// [`Step::Need`].
+    #[inline]
+    pub fn handle_datagram(&mut self, now: Time, origin: impl Into<Origin>, bytes: &[u8]) {
+        self.on_datagram(now, &origin.into(), bytes);
+    }
+
+    fn on_datagram(&mut self, now: Time, origin: &Origin, bytes: &[u8]) {
         let is_done = self.cursor.is_none() && self.fresh.is_none();
         debug_assert!(is_done, "a datagram came before the one before it was handed on");
         let datagram = match Datagram::decode(bytes) {
@@ -209,7 +214,7 @@ impl Subscription {
             Err(error) => return self.on_undecodable(error),
         };
         let end = HEADER_BYTES + datagram.header.length();
-        let verdict = self.receiver.handle_datagram(now, from, &datagram, end);
+        let verdict = self.receiver.on_datagram(now, origin, &datagram, end);
         self.take(now, verdict, (&datagram, bytes));
     }
 

@@ -3,8 +3,12 @@
 mod connected;
 mod history;
 mod late;
+mod lined;
+mod lines;
 mod memory;
 mod parts;
+
+use core::net::SocketAddr;
 
 use super::*;
 use crate::protocol::Book;

@@ -217,8 +217,8 @@ impl Publisher {
 
 const fn peer(to: Destination) -> Option<SocketAddr> {
     match to {
-        Destination::Group => None,
-        Destination::Peer(address) => Some(address),
+        Destination::Group | Destination::Everywhere => None,
+        Destination::Peer(to) => Some(to.address),
     }
 }
 

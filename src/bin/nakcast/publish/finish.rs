@@ -83,6 +83,12 @@ impl End {
             units::counted(repairs, "repair"),
             units::counted(sender.naks, "NAK"),
         ));
+        if stats.skipped > 0 {
+            say(format_args!(
+                "{} had no room on one line while others had",
+                units::counted(stats.skipped, "datagram")
+            ));
+        }
         if stats.send_errors > 0 {
             say(format_args!("the system refused to send {}", units::counted(stats.send_errors, "datagram")));
         }

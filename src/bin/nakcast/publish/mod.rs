@@ -48,6 +48,10 @@ Examples:
     nakcast pub 'udp://239.192.0.1:4000?interface=lo' --file tape.bin --u16-prefixed --rate 50000 --wait 1
   Without multicast, to whoever connects:
     nakcast pub tcp://0.0.0.0:7001 --file disk.img --chunk 1200 --policy block --wait 3
+  To two groups, on two networks; a subscriber takes whichever comes first:
+    nakcast pub 'udp://239.192.0.1:4000?interface=eth0' 'udp://239.192.0.2:4000?interface=eth1' --file tape.bin
+  Without multicast, a copy for each of three machines:
+    nakcast pub udp://10.0.0.5:4000,10.0.0.6:4000,10.0.0.7:4000 --file disk.img --chunk 1200 --policy block --wait 3
   Both at once, with the same offsets:
     nakcast pub 'udp://239.192.0.1:4000?interface=eth0' tcp://0.0.0.0:7001 --file tape.bin --u16-prefixed
 
@@ -84,8 +88,8 @@ impl PolicyName {
 #[command(after_help = after_help())]
 pub(crate) struct Args {
     /// Where to publish, such as 'udp://239.192.0.1:4000?interface=lo', or where to listen, such as tcp://0.0.0.0:7001
-    /// (port 0: any that is free); or both.
-    #[arg(value_name = "URI", required = true, num_args = 1..=2)]
+    /// (port 0: any that is free); or both, and several of udp://: each carries everything.
+    #[arg(value_name = "URI", required = true, num_args = 1..=17)]
     uris: Vec<Endpoint>,
     /// Read this file instead of standard input.
     #[arg(long)]
@@ -167,12 +171,12 @@ impl Args {
         }
     }
 
-    /// One carrier of each kind at most, and no option that none of them knows.
+    /// One place to listen at most, and no option that none of them knows.
     fn check_carriers(&self) -> Result<(), Failure> {
         let connections = self.uris.iter().filter(|uri| matches!(uri, Endpoint::Tcp(_))).count();
-        if connections > 1 || self.uris.len() > connections + 1 {
+        if connections > 1 {
             return Err(Failure::Usage(
-                "a publisher has one udp:// and one tcp:// URI at most: leave one out, or start another publisher",
+                "a publisher has one tcp:// URI at most: leave one out, or start another publisher",
             ));
         }
         if connections == self.uris.len() && self.tuning.is_of_datagrams() {
@@ -221,10 +225,10 @@ pub(crate) fn run(args: &Args, quiet: bool) -> Result<Ending, Failure> {
     let interrupt = Interrupt::install()?;
     let feed = Feed::open(args.file.clone())?;
     let mut publisher = args.open()?;
-    let (from, session, segmentation) =
-        (publisher.local_address(), publisher.session(), publisher.stats().segmentation);
-    for uri in &args.uris {
-        tracing::info!(to = %uri, %from, %session, %segmentation, "publishing");
+    let (session, segmentation) = (publisher.session(), publisher.stats().segmentation);
+    let places = args.uris.iter().filter(|uri| matches!(uri, Endpoint::Udp(_)));
+    for (uri, line) in places.zip(publisher.lines()) {
+        tracing::info!(to = %uri, from = %line.local_address, %session, %segmentation, "publishing");
     }
     if let Some(address) = publisher.stream_address() {
         say(format_args!("listening at tcp://{address}"));

@@ -30,10 +30,12 @@ Examples:
     nakcast sub tcp://127.0.0.1:7001 --from earliest --follow
   The same, but each message once however often it is started, as long as the publisher holds what it missed:
     nakcast sub tcp://127.0.0.1:7001 --from earliest --state trades.state --count 1000 >> trades
+  One feed by two groups, each message once, whichever brings it first:
+    nakcast sub 'udp://239.192.0.1:4000?interface=eth0' 'udp://239.192.0.2:4000?interface=eth1'
   See repair at work, on a network that loses one datagram in five:
     nakcast sub 'udp://239.192.0.1:4000?interface=lo' --inject-loss 20% --seed 7 > /dev/null
 
-Of datagrams only, and refused with tcp://: --inject-loss and its like, --seed, --no-repair, --busy-poll, --no-segmentation.
+Of datagrams only, and refused with tcp:// alone: --inject-loss and its like, --seed, --no-repair, --busy-poll, --no-segmentation.
 
 Exit code 1 also means: fewer messages than --count came, or no publisher was heard for --timeout.";
 
@@ -44,8 +46,10 @@ fn after_help() -> String {
 #[derive(Debug, clap::Args)]
 #[command(after_help = after_help())]
 pub(crate) struct Args {
-    /// What to listen to, such as 'udp://239.192.0.1:4000?interface=lo' or tcp://127.0.0.1:7001.
-    pub(super) uri: Endpoint,
+    /// What to listen to, such as 'udp://239.192.0.1:4000?interface=lo' or tcp://127.0.0.1:7001. Several are lines of the
+    /// same sessions: up to 16 of udp:// and one tcp://; the first copy of each message counts.
+    #[arg(required = true, value_name = "URI")]
+    pub(super) uris: Vec<Endpoint>,
     /// Write payloads as they are, with nothing between them, instead of a line each.
     #[arg(long, group = "format")]
     raw: bool,
@@ -143,16 +147,30 @@ impl Args {
             || self.inject_loss_heartbeats.is_some()
     }
 
+    /// The URIs, as one text.
+    pub(super) fn to(&self) -> String {
+        self.uris.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+    }
+
+    /// The one URI that is a connection, where it is the only one.
+    pub(super) fn connection(&self) -> Option<&Endpoint> {
+        self.uris.first().filter(|uri| self.uris.len() == 1 && matches!(uri, Endpoint::Tcp(_)))
+    }
+
     /// Refuses what the carrier does not know.
     pub(super) fn check_carrier(&self) -> Result<(), Failure> {
-        match &self.uri {
-            Endpoint::Tcp(_) if self.loses_on_purpose() || self.seed.is_some() => Err(Failure::Usage(
+        let connections = self.uris.iter().filter(|uri| matches!(uri, Endpoint::Tcp(_))).count();
+        if connections > 1 {
+            return Err(Failure::Usage("there may be one tcp:// among several URIs: leave out the others"));
+        }
+        match self.uris.len() == connections {
+            true if self.loses_on_purpose() || self.seed.is_some() => Err(Failure::Usage(
                 "--inject-loss and --seed are for udp://: a connection loses nothing, so leave them out",
             )),
-            Endpoint::Tcp(_) if self.no_repair => Err(Failure::Usage(
+            true if self.no_repair => Err(Failure::Usage(
                 "--no-repair is for udp://: nothing is repaired over a connection, so leave it out",
             )),
-            Endpoint::Tcp(_) if self.tuning.is_of_datagrams() => Err(Failure::Usage(
+            true if self.tuning.is_of_datagrams() => Err(Failure::Usage(
                 "--busy-poll and --no-segmentation are for udp://: leave them out with tcp://",
             )),
             _ => Ok(()),
@@ -160,7 +178,10 @@ impl Args {
     }
 
     pub(super) fn open(&self, from: Start) -> Result<Subscriber, Failure> {
-        let mut builder = Subscriber::builder().endpoint(self.uri.clone()).repair(!self.no_repair).from(from);
+        let mut builder = Subscriber::builder().repair(!self.no_repair).from(from);
+        for uri in &self.uris {
+            builder = builder.endpoint(uri.clone());
+        }
         if self.loses_on_purpose() {
             builder = builder.faults(self.faults()?);
         }

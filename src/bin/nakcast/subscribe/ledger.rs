@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use nakcast::Book;
 use nakcast::DownReason;
 use nakcast::Event;
+use nakcast::LineRow;
+use nakcast::LineSnapshot;
 use nakcast::Offset;
 use nakcast::SessionId;
 use nakcast::SourceSnapshot;
@@ -25,6 +27,7 @@ struct Account {
     repaired: u64,
     naks: u64,
     duplicates: u64,
+    lines: Vec<LineRow>,
 }
 
 impl Account {
@@ -36,6 +39,7 @@ impl Account {
             repaired: source.stats.repaired,
             naks: source.stats.naks,
             duplicates: source.stats.duplicates,
+            lines: source.lines.clone(),
         }
     }
 
@@ -161,6 +165,7 @@ impl Ledger {
             let present = sources.iter().find(|source| source.session == tally.session).map(Account::of);
             let Some(account) = present.or_else(|| tally.closed.clone()) else { continue };
             report_source(tally.session, &account);
+            report_lines(&account, &subscriber.lines());
             if !tally.agrees_with(&account) {
                 unbalanced += 1;
                 say(format_args!(
@@ -200,6 +205,28 @@ fn report_source(session: SessionId, account: &Account) {
         units::count(account.naks),
         units::count(account.duplicates),
     ));
+}
+
+/// What each of several lines has brought of a publisher.
+fn report_lines(account: &Account, lines: &[LineSnapshot]) {
+    for (row, line) in account.lines.iter().zip(lines) {
+        let Some(address) = row.address else {
+            say(format_args!("  by {}: nothing", line.endpoint));
+            continue;
+        };
+        let ahead = row.stats.mean_lead().map_or_else(String::new, |mean| {
+            let longest = row.stats.longest_lead;
+            format!(", ahead by {mean:.1?} on average and {longest:.1?} at most")
+        });
+        let silent = if line.is_silent { "; it is silent" } else { "" };
+        say(format_args!(
+            "  by {} from {address}: first {}, duplicate {}, missed {}{ahead}{silent}",
+            line.endpoint,
+            units::count(row.stats.first),
+            units::count(row.stats.duplicate),
+            units::count(row.stats.missed),
+        ));
+    }
 }
 
 fn report_socket(subscriber: &Subscriber) {

@@ -12,7 +12,6 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use nakcast::DownReason;
-use nakcast::Endpoint;
 use nakcast::Error;
 use nakcast::Event;
 use nakcast::LostReason;
@@ -51,7 +50,7 @@ pub(crate) fn run(args: &Args, quiet: bool) -> Result<Ending, Failure> {
     let state = args.state.as_deref().map(State::open).transpose()?;
     let mut subscriber = args.open(state.as_ref().map_or(args.from, |state| state.start(args.from)))?;
     let coalescing = subscriber.stats().coalescing;
-    tracing::info!(to = %args.uri, receiver = %subscriber.receiver(), %coalescing, "subscribed");
+    tracing::info!(to = args.to(), receiver = %subscriber.receiver(), %coalescing, "subscribed");
     let mut work = Work {
         args,
         output: Output::new(args.format(), io::stdout().lock()),
@@ -201,10 +200,10 @@ impl Work<'_> {
         if self.moved {
             (self.moved, self.moved_at) = (false, now);
         }
-        if let Endpoint::Tcp(_) = &self.args.uri
+        if let Some(uri) = self.args.connection()
             && let Some(news) = self.line.look(now, subscriber.stats().connection)
         {
-            self.progress.say(format_args!("nakcast: {}: {news}", self.args.uri));
+            self.progress.say(format_args!("nakcast: {uri}: {news}"));
         }
         self.show();
         let left = self.args.timeout.map(|timeout| (self.moved_at + timeout).saturating_sub(now));
@@ -277,10 +276,12 @@ impl Work<'_> {
         match (why, wanted, self.args.timeout) {
             (Why::Interrupted, ..) => Ok(Ending::Interrupted),
             (Why::NoReader | Why::Counted, ..) => Ok(Ending::Well),
-            (Why::TimedOut, _, Some(timeout)) if self.ledger.is_empty() => Err(match self.args.uri {
-                Endpoint::Tcp(_) => Failure::NobodyAnswered(timeout),
-                _ => Failure::NobodyHeard(timeout),
-            }),
+            (Why::TimedOut, _, Some(timeout)) if self.ledger.is_empty() => {
+                Err(match self.args.connection() {
+                    Some(_) => Failure::NobodyAnswered(timeout),
+                    None => Failure::NobodyHeard(timeout),
+                })
+            }
             (_, Some(wanted), _) => Err(Failure::TooFew { wanted, came }),
             _ => Ok(Ending::Well),
         }

@@ -5,6 +5,7 @@ mod carriers;
 mod crying;
 mod end;
 mod flow;
+mod lines;
 mod model;
 mod naks;
 mod receivers;
@@ -18,6 +19,9 @@ use std::sync::Arc;
 
 use super::Destination;
 use super::FlowPolicy;
+use super::LineId;
+use super::LineKind;
+use super::Origin;
 use super::RepairSent;
 use super::Sender;
 use super::SenderEvent;
@@ -231,12 +235,12 @@ impl Rig {
     }
 
     /// Hands in a datagram and sends what follows from it.
-    fn hand_in(&mut self, from: SocketAddr, bytes: &[u8]) -> Vec<String> {
+    fn hand_in(&mut self, from: impl Into<Origin>, bytes: &[u8]) -> Vec<String> {
         self.take_in(from, bytes);
         self.drain()
     }
 
-    fn take_in(&mut self, from: SocketAddr, bytes: &[u8]) {
+    fn take_in(&mut self, from: impl Into<Origin>, bytes: &[u8]) {
         let datagram = Datagram::decode(bytes).expect("a datagram of ours");
         self.sender.handle_datagram(self.now, from, &datagram, &self.ring);
     }
@@ -256,7 +260,7 @@ impl Rig {
                 Transmit::Datagram { to, bytes } => {
                     if let Body::Welcome(welcome) = Datagram::decode(bytes).expect("sound").body {
                         let Destination::Peer(to) = to else { unreachable!("to a receiver") };
-                        self.tokens.insert((welcome.receiver.get(), to), Token(welcome.token.get()));
+                        self.tokens.insert((welcome.receiver.get(), to.address), Token(welcome.token.get()));
                     }
                     lines.push(line(to, bytes));
                     self.sender.sent(self.now, None);
@@ -283,12 +287,13 @@ impl Rig {
 
 fn target(to: Destination) -> String {
     match to {
-        Destination::Group => String::new(),
-        Destination::Peer(SocketAddr::V4(to)) => {
+        Destination::Group | Destination::Everywhere => String::new(),
+        Destination::Peer(Origin { address: SocketAddr::V4(to), line }) => {
             let [.., high, low] = to.ip().octets();
-            format!(" to r{}", u16::from_be_bytes([high, low]))
+            let along = if line == LineId(0) { String::new() } else { format!(" on {}", line.0) };
+            format!(" to r{}{along}", u16::from_be_bytes([high, low]))
         }
-        Destination::Peer(to) => format!(" to {to}"),
+        Destination::Peer(to) => format!(" to {}", to.address),
     }
 }
 

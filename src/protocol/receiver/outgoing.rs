@@ -111,6 +111,10 @@ impl Receiver {
         let index = self.outgoing.take_nak(&mut self.ranges)?;
         let source = self.sources.get_mut(index)?;
         source.choose_line(now);
+        if self.settings.connection == Some(source.lines.main()) {
+            // Nobody is asked over a connection, and nobody else is known: what it does not bring runs out of time.
+            return self.next_nak(now);
+        }
         self.outgoing.line = source.lines.main();
         source.stats.naks += 1;
         source.stats.nak_ranges += self.ranges.len() as u64;

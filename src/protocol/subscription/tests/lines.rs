@@ -295,6 +295,19 @@ fn a_connection_is_a_line_that_is_told_and_never_asked() {
 }
 
 #[test]
+fn a_connection_alone_is_never_asked() {
+    let mut lined = Lined::new(2, |settings| settings.connection = Some(LineId(B)));
+    lined.data(B, 0, 1);
+    lined.data(B, 3, 4);
+    for _ in 0..30 {
+        lined.pass(50_000);
+        lined.position(B, 4, false);
+    }
+    assert_eq!(lined.told, ["up 5 from 0", "lost 1..3 timeout"]);
+    assert!(lined.sent.iter().all(|sent| sent == "1:4001 STATUS"), "{:?}", lined.sent);
+}
+
+#[test]
 fn a_connection_that_is_made_again_from_elsewhere_is_the_same_line() {
     let mut lined = Lined::new(2, |settings| settings.connection = Some(LineId(B)));
     lined.data(A, 0, 1);

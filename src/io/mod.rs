@@ -63,6 +63,7 @@ pub(crate) use self::pool::Pool;
 pub(crate) use self::pool::Span;
 pub(crate) use self::sleep::BoardName;
 pub(crate) use self::sleep::SLEEPS;
+pub(crate) use self::sleep::pause;
 pub(crate) use self::sleep::sleep_on;
 pub(crate) use self::sleep::sleep_on_all;
 pub use self::stream::ConnectionStats;

@@ -36,6 +36,18 @@ impl BoardName {
 /// Whether [`sleep_on`] is there.
 pub(crate) const SLEEPS: bool = backend::SLEEPS_BY_NAME;
 
+/// Sleeps for a while, whatever comes; false where the system cannot do so for less than a millisecond.
+///
+/// # Errors
+///
+/// What the system said.
+pub(crate) fn pause(time: Duration) -> io::Result<bool> {
+    if backend::SLEEPS_BY_NAME {
+        backend::wait_any_readable(&[], Some(time))?;
+    }
+    Ok(backend::SLEEPS_BY_NAME)
+}
+
 /// Sleeps until something comes to `socket` or one of the connections, for so long at most.
 ///
 /// # Errors

@@ -1,6 +1,7 @@
 //! Where messages come from: datagrams from anybody, a connection to one publisher, or several of these.
 
 use core::net::SocketAddr;
+use core::time::Duration;
 #[cfg(unix)]
 use std::os::fd::AsFd;
 #[cfg(unix)]
@@ -8,6 +9,7 @@ use std::os::fd::BorrowedFd;
 
 use crate::error::Error;
 use crate::io::Clock;
+use crate::io::pause;
 use crate::protocol::LineId;
 use crate::protocol::LineNews;
 use crate::protocol::Origin;
@@ -21,6 +23,10 @@ use crate::subscriber::datagrams::Datagrams;
 use crate::subscriber::lines::Lines;
 use crate::subscriber::stream::Stream;
 use crate::time::Time;
+
+/// How often a subscriber that catches up looks for more: it is in no hurry, and whoever shares its processor feels each
+/// time that it wakes.
+const UNHURRIED: Duration = Duration::from_micros(500);
 
 /// One of the three; which one never changes, so a processor guesses it right.
 #[expect(clippy::large_enum_variant, reason = "a subscriber has one, and datagrams go without a detour")]
@@ -179,7 +185,23 @@ impl Inlet {
         }
     }
 
+    /// Whether history comes over a connection of its own.
+    fn is_fetching(&self) -> bool {
+        match self {
+            Self::Datagrams(datagrams) => datagrams.history.link().is_some(),
+            Self::Stream(_) => false,
+            Self::Lines(lines) => lines.is_fetching(),
+        }
+    }
+
     pub(super) fn wait(&mut self, deadline: Option<Time>, clock: &Clock) -> Result<(), Error> {
+        if self.is_fetching() {
+            let time = deadline.map_or(UNHURRIED, |at| at.since(clock.now()).min(UNHURRIED));
+            if pause(time).map_err(Error::system("waiting"))? {
+                self.forget();
+                return Ok(());
+            }
+        }
         match self {
             Self::Datagrams(datagrams) => datagrams.wait(deadline, clock),
             Self::Stream(stream) => stream.wait(deadline, clock),

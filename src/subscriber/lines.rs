@@ -172,6 +172,10 @@ impl Lines {
             && self.stream.as_ref().is_none_or(|stream| stream.is_surely_empty())
     }
 
+    pub(super) fn is_fetching(&self) -> bool {
+        self.groups.first().is_some_and(|first| first.history.link().is_some())
+    }
+
     pub(super) fn next_timeout(&self) -> Option<Time> {
         let history = self.groups.first().and_then(|first| first.history.next_timeout());
         let stream = self.stream.as_ref().and_then(|stream| stream.next_timeout());

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::counted;
 
 /// Sleeps until one of the descriptors is readable or has an error to tell, or for so long; tells which are. A signal
-/// ends it with none.
+/// ends it with all: nobody has looked.
 pub(in crate::io) fn wait_readable<const N: usize>(
     fds: [BorrowedFd<'_>; N],
     timeout: Option<Duration>,
@@ -49,7 +49,7 @@ fn sleep(polled: &mut [libc::pollfd], timeout: Option<Duration>) -> io::Result<(
     let result = unsafe { libc::ppoll(polled.as_mut_ptr(), count, timeout, ptr::null()) };
     match counted(result as isize) {
         Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-            polled.iter_mut().for_each(|polled| polled.revents = 0);
+            polled.iter_mut().for_each(|polled| polled.revents = libc::POLLIN);
             Ok(())
         }
         result => result.map(|_| ()),

@@ -2,6 +2,7 @@
 
 mod connected;
 mod history;
+mod joining;
 mod late;
 mod lined;
 mod lines;

@@ -34,7 +34,7 @@ const COMMON_HELP: &str = "\
 URI: udp://ADDRESS:PORT?PARAMETER=VALUE&…
   ADDRESS     a multicast group (239.192.0.1, [ff15::1]) or one subscriber's own address;
               pub: also several, ADDRESS:PORT,ADDRESS:PORT,… with a copy for each
-  join=yes    pub: the address is the publisher's own, and whoever asks there is sent a copy
+  join=yes    the address is the publisher's own, and whoever asks there is sent a copy
   interface=  the network interface, by name or address (lo for this machine only)
   stream=     which stream on this address, when there are several; default 1
   source=     hear only this sender

@@ -152,6 +152,11 @@ impl Line {
         self.is_dead
     }
 
+    /// Whether it takes bytes, as far as the poll has told.
+    pub(super) const fn has_room(&self) -> bool {
+        !self.is_blocked
+    }
+
     /// Whether what it is to be written lies in the past, where it began.
     pub(super) fn is_late(&mut self, ring: &Ring) -> bool {
         if self.is_late && self.feed.is_greeted() {

@@ -179,7 +179,9 @@ impl Streams {
         for (number, slot) in self.lines.iter_mut().enumerate() {
             let Some(line) = slot else { continue };
             if line.is_late(ring) {
-                self.history.count(number);
+                if line.has_room() {
+                    self.history.count(number);
+                }
                 continue;
             }
             let written = self.sieving.write(number, line, &mut source);

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 /// No process of these tests takes nearly as long.
-const GIVE_UP: Duration = Duration::from_secs(25);
+pub(crate) const GIVE_UP: Duration = Duration::from_secs(25);
 
 /// A process that is not over.
 pub(crate) struct Running {

@@ -152,9 +152,9 @@ impl Line {
         self.is_dead
     }
 
-    /// Whether it takes bytes, as far as the poll has told.
+    /// Whether it takes bytes, as far as is known.
     pub(super) const fn has_room(&self) -> bool {
-        !self.is_blocked
+        !self.is_blocked && !self.is_dead
     }
 
     /// Whether what it is to be written lies in the past, where it began.

@@ -179,6 +179,8 @@ impl Streams {
         for (number, slot) in self.lines.iter_mut().enumerate() {
             let Some(line) = slot else { continue };
             if line.is_late(ring) {
+                // Whoever has joined the walk must hear of each.
+                self.sieving.lead(number, line);
                 if line.has_room() {
                     self.history.count(number);
                 }

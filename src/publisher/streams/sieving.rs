@@ -82,7 +82,7 @@ impl Sieving {
     }
 
     /// Tells a line how far the walk has come.
-    fn lead(&mut self, number: usize, line: &mut Line) {
+    pub(super) fn lead(&mut self, number: usize, line: &mut Line) {
         if line.feed.follow(self.sieve.walked()) {
             self.sieve.join(number as u32);
         }

@@ -2,6 +2,7 @@
 
 use nakcast::Message;
 use nakcast::Offset;
+use nakcast::OffsetRange;
 use nakcast::SessionId;
 use nakcast::StreamId;
 use nakcast::wire::FRAME_BYTES;
@@ -12,6 +13,7 @@ use nakcast::wire::Head;
 use nakcast::wire::Heartbeat;
 use nakcast::wire::TIMESTAMP_BYTES;
 use nakcast::wire::encode_end;
+use nakcast::wire::put_filtered;
 use nakcast::wire::put_frame;
 use nakcast::wire::seal_batch;
 
@@ -44,6 +46,21 @@ pub(crate) fn data(out: &mut Vec<u8>, stream: StreamId, message: &Message<'_>, p
     let flags = Flags::default().with(Flags::TIMESTAMP, timestamp.is_some());
     let head = Head { stream, session, base: Offset(offset.0.saturating_add(piece)), flags };
     seal_batch(out, &head, 1);
+}
+
+/// Writes over `out` that `range`, or as much of it as one datagram can say, was left out because of its topics; where the
+/// rest begins.
+pub(crate) fn left_out(
+    out: &mut Vec<u8>,
+    (stream, session): (StreamId, SessionId),
+    range: OffsetRange,
+) -> Offset {
+    let offsets = u16::try_from(range.len()).unwrap_or(u16::MAX);
+    out.clear();
+    out.resize(HEADER_BYTES + FRAME_BYTES, 0);
+    put_filtered(out.get_mut(HEADER_BYTES..).unwrap_or_default(), offsets);
+    seal_batch(out, &Head { stream, session, base: range.from, flags: Flags::default() }, offsets);
+    Offset(range.from.0.saturating_add(u64::from(offsets)))
 }
 
 /// The end of a session, so that the file says whether its last messages are there.

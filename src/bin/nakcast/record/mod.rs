@@ -5,6 +5,7 @@ mod entry;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
+use std::mem::take;
 use std::net::Ipv4Addr;
 use std::net::Ipv6Addr;
 use std::net::SocketAddr;
@@ -15,6 +16,8 @@ use nakcast::DownReason;
 use nakcast::Endpoint;
 use nakcast::Event;
 use nakcast::Message;
+use nakcast::Offset;
+use nakcast::OffsetRange;
 use nakcast::SessionId;
 use nakcast::Start;
 use nakcast::Subscriber;
@@ -60,8 +63,8 @@ pub(crate) struct Args {
     /// Only messages whose topic begins so; may be given several times.
     #[arg(long, value_name = "PREFIX", value_parser = subscribe::prefix)]
     topic: Vec<String>,
-    /// Where to begin: live, earliest (the oldest message the publisher holds), or an offset. The past comes over tcp://
-    /// only.
+    /// Where to begin: live, earliest (the oldest message the publisher holds), or an offset. To a group
+    /// the past comes over TCP as well, from a publisher that serves both.
     #[arg(long, value_name = "START", value_parser = subscribe::start, default_value = "live", hide_default_value = true)]
     from: Start,
     /// Only look on: no publisher counts this subscriber, or waits for it.
@@ -107,7 +110,7 @@ pub(crate) fn run(args: &Args) -> Result<Ending, Failure> {
         args,
         writer: Writer::new(file).map_err(failed)?,
         to: args.destination(),
-        from: HashMap::new(),
+        up: HashMap::new(),
         datagram: Vec::new(),
         ledger: Ledger::default(),
         interrupt,
@@ -156,13 +159,20 @@ impl Args {
     }
 }
 
+/// A publisher that is up.
+#[derive(Debug, Clone, Copy)]
+struct Up {
+    address: SocketAddr,
+    /// What of it is neither in the file nor named as lost begins here.
+    next: Offset,
+}
+
 /// From the subscriber to the file.
 struct Work<'a> {
     args: &'a Args,
     writer: Writer<File>,
     to: Option<SocketAddr>,
-    /// The addresses of the sources that are up.
-    from: HashMap<SessionId, SocketAddr>,
+    up: HashMap<SessionId, Up>,
     datagram: Vec<u8>,
     ledger: Ledger,
     interrupt: Interrupt,
@@ -219,15 +229,17 @@ impl Work<'_> {
         self.ledger.on_event(event);
         match event {
             Event::Message(message) => self.put(message)?,
-            Event::SourceUp { session, address, .. } => {
-                self.from.insert(*session, *address);
+            Event::Lost { session, range, .. } => self.reach(*session, range.from, range.to)?,
+            Event::SourceUp { session, address, from, .. } => {
+                self.up.insert(*session, Up { address: *address, next: *from });
             }
             Event::SourceDown { session, reason, heard } => {
                 if *reason == DownReason::Ended {
+                    self.reach(*session, *heard, *heard)?;
                     let end = entry::end((self.args.uri.stream(), *session), *heard);
                     self.write(*session, &end)?;
                 }
-                self.from.remove(session);
+                self.up.remove(session);
                 return Ok(Some(*session));
             }
             _ => {}
@@ -235,8 +247,25 @@ impl Work<'_> {
         Ok(None)
     }
 
+    /// A session goes on at `from`, to `to`: what lies before that and was not told of had other topics.
+    fn reach(&mut self, session: SessionId, from: Offset, to: Offset) -> Result<(), Failure> {
+        let Some(up) = self.up.get_mut(&session) else { return Ok(()) };
+        let mut next = up.next;
+        up.next = to.max(next);
+        let mut datagram = take(&mut self.datagram);
+        while next < from {
+            let whose = (self.args.uri.stream(), session);
+            next = entry::left_out(&mut datagram, whose, OffsetRange::new(next, from));
+            self.write(session, &datagram)?;
+        }
+        self.datagram = datagram;
+        Ok(())
+    }
+
     fn put(&mut self, message: &Message<'_>) -> Result<(), Failure> {
-        let mut datagram = std::mem::take(&mut self.datagram);
+        let end = Offset(message.offset.0.saturating_add(message.offsets));
+        self.reach(message.session, message.offset, end)?;
+        let mut datagram = take(&mut self.datagram);
         let stream = self.args.uri.stream();
         for piece in 0..message.offsets {
             entry::data(&mut datagram, stream, message, piece);
@@ -247,7 +276,8 @@ impl Work<'_> {
     }
 
     fn write(&mut self, session: SessionId, datagram: &[u8]) -> Result<(), Failure> {
-        let from = self.from.get(&session).copied().unwrap_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
+        let from = self.up.get(&session).map(|up| up.address);
+        let from = from.unwrap_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
         let nowhere = match from {
             SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
             SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),

@@ -17,8 +17,8 @@ use nakcast::wire::HEADER_BYTES;
 
 /// How much later in the capture a repair may come: longer than any publisher still answers for.
 const PATIENCE: u64 = Duration::from_secs(5).as_nanos() as u64;
-/// The most bytes kept behind what is missing; then it is given up.
-const HELD: usize = 64 << 20;
+/// The most bytes of a source kept behind what is missing; then it is given up. As much as a subscriber keeps.
+const HELD: usize = 4 << 20;
 /// What a piece costs beside its bytes.
 const PIECE: usize = 128;
 const SOURCES: usize = 64;
@@ -192,7 +192,7 @@ impl Source {
             let piece = entry.remove();
             self.held_bytes -= PIECE + piece.topic.len() + piece.payload.len();
             self.miss(offset);
-            self.next = offset.saturating_add(piece.offsets);
+            self.next = self.next.max(offset.saturating_add(piece.offsets));
             self.on_piece(offset, piece, ready);
         }
     }

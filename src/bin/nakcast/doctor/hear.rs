@@ -31,6 +31,10 @@ const SOURCES: usize = 64;
 /// Listens for so long; whether the kernel is a member of the group meanwhile, who was heard, and whether the kernel of this
 /// machine dropped anything.
 pub(crate) fn who(host: &Host, endpoint: &UdpEndpoint, place: &Place, time: Duration) -> Vec<Finding> {
+    if endpoint.join {
+        let why = "a publisher sends there only to those who ask for a copy: `nakcast sub` with this URI does";
+        return vec![Finding::unchecked(HEARD, why)];
+    }
     let socket = match open(endpoint, place) {
         Ok(socket) => socket,
         Err(error) => return vec![unopened(endpoint, place, &error)],

@@ -12,6 +12,7 @@ mod nak;
 mod outbox;
 mod receivers;
 mod repair;
+mod rows;
 mod settings;
 mod spans;
 mod stats;

@@ -3,12 +3,16 @@
 
 #[path = "command/doctor.rs"]
 mod doctor;
+#[path = "command/metrics.rs"]
+mod metrics;
 #[path = "command/process.rs"]
 mod process;
 #[path = "command/record.rs"]
 mod record;
 #[path = "command/simulate.rs"]
 mod simulate;
+#[path = "command/stat.rs"]
+mod stat;
 #[path = "command/stream.rs"]
 mod stream;
 

@@ -6,12 +6,14 @@ mod demo;
 mod doctor;
 mod ending;
 mod interrupt;
+mod metrics;
 mod progress;
 mod publish;
 mod record;
 mod replay;
 mod say;
 mod simulate;
+mod stat;
 mod subscribe;
 mod table;
 mod tuning;
@@ -84,6 +86,8 @@ enum Command {
     Replay(replay::Args),
     /// See what would go wrong on this machine, or on a stream, and how to mend it.
     Doctor(doctor::Args),
+    /// See who publishes how much on a stream, who is behind, and where it is lost.
+    Stat(stat::Args),
     /// See it all work in one process: loss, repair, and the account of every message.
     Demo(demo::Args),
     /// See in virtual time what a feed would do, or whether every promise holds whatever the network does.
@@ -101,6 +105,7 @@ fn main() -> ExitCode {
         Command::Record(args) => record::run(args),
         Command::Replay(args) => replay::run(args, quiet),
         Command::Doctor(args) => doctor::run(args),
+        Command::Stat(args) => stat::run(args),
         Command::Demo(args) => demo::run(args, quiet),
         Command::Simulate(args) => simulate::run(args, quiet),
     };

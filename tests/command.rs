@@ -15,6 +15,9 @@ mod simulate;
 mod stat;
 #[path = "command/stream.rs"]
 mod stream;
+#[cfg(target_os = "linux")]
+#[path = "command/top.rs"]
+mod top;
 
 use std::fs;
 use std::net::UdpSocket;

@@ -16,6 +16,7 @@ mod simulate;
 mod stat;
 mod subscribe;
 mod table;
+mod top;
 mod tuning;
 mod units;
 
@@ -88,6 +89,8 @@ enum Command {
     Doctor(doctor::Args),
     /// See who publishes how much on a stream, who is behind, and where it is lost.
     Stat(stat::Args),
+    /// Watch all streams and receivers of a group on a terminal.
+    Top(top::Args),
     /// See it all work in one process: loss, repair, and the account of every message.
     Demo(demo::Args),
     /// See in virtual time what a feed would do, or whether every promise holds whatever the network does.
@@ -106,6 +109,7 @@ fn main() -> ExitCode {
         Command::Replay(args) => replay::run(args, quiet),
         Command::Doctor(args) => doctor::run(args),
         Command::Stat(args) => stat::run(args),
+        Command::Top(args) => top::run(args),
         Command::Demo(args) => demo::run(args, quiet),
         Command::Simulate(args) => simulate::run(args, quiet),
     };

@@ -2,7 +2,7 @@
 
 mod asker;
 mod export;
-mod finding;
+pub(crate) mod finding;
 mod report;
 pub(crate) mod view;
 pub(crate) mod watch;

@@ -1,5 +1,6 @@
 //! The feature `metrics`: what a recorder of the facade is handed.
 #![cfg(feature = "metrics")]
+#![allow(clippy::unwrap_used, reason = "a test stops at the first thing that goes wrong")]
 
 use std::sync::Arc;
 use std::sync::Mutex;

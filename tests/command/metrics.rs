@@ -32,9 +32,9 @@ fn get(address: &str, what: &str) -> (String, String) {
     let mut stream = TcpStream::connect(address).expect("it listens");
     let request =
         format!("{what} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
-    stream.write_all(request.as_bytes()).unwrap();
+    stream.write_all(request.as_bytes()).expect("it listens");
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
+    stream.read_to_string(&mut answer).expect("an answer");
     let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
     (head.to_owned(), body.to_owned())
 }
@@ -58,8 +58,8 @@ fn is_accepted(text: &str) {
         }
         other => other.expect("promtool"),
     };
-    promtool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
-    assert!(promtool.wait().unwrap().success(), "promtool refuses:\n{text}");
+    promtool.stdin.take().expect("stdin is piped").write_all(text.as_bytes()).expect("it reads");
+    assert!(promtool.wait().expect("a child").success(), "promtool refuses:\n{text}");
 }
 
 #[test]

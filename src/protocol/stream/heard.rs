@@ -22,7 +22,7 @@ use crate::wire::Welcome;
 
 /// Answers to STATUS are dropped while so many bytes wait: a peer that does not read needs no round trip.
 const MOST_ANSWERS: usize = 4_096;
-/// The same of answers with rows.
+/// Questions for rows are dropped while so many bytes wait.
 const MOST_ROWS: usize = 16_384;
 /// What a WELCOME bears: the connection proves the address, and only 0 would mean that nothing is proved.
 const PROVED: Token = Token(1);
@@ -107,15 +107,15 @@ impl Feed {
             self.close(CloseReason::Stream);
             return Heard::Nothing;
         }
+        if self.pending.len() >= MOST_ROWS {
+            return Heard::Nothing;
+        }
         self.active_at = now;
         Heard::Rows(ReceiverId(header.base().0))
     }
 
     /// Answers who asked for rows: with the first of `rows`, of which there are so many.
     pub fn tell_rows(&mut self, sent: Offset, rows: &[RowEntry], all: usize) {
-        if self.pending.len() >= MOST_ROWS {
-            return;
-        }
         let left = u32::try_from(all.saturating_sub(rows.len())).unwrap_or(u32::MAX);
         let head = self.head(sent);
         wire::encode_rows(&mut self.encoded, &head, left, rows);

@@ -512,9 +512,9 @@ function bodies.STATUS(body, tree, datagram)
     flags:add_le(f.observer, body(68, 2))
     datagram.drops = number(body(56, 8))
     local bits = body(68, 2):le_uint()
-    if bits > 3 or body(70, 2):le_uint() ~= 0 then return nil end
+    if bits > 7 or body(70, 2):le_uint() ~= 0 then return nil end
     return string.format("next %.0f, delivered %s, lost %s%s%s", datagram.base, tostring(body(32, 8):le_uint64()),
-        tostring(body(40, 8):le_uint64()), bits % 2 == 1 and ", LEAVING" or "", bits >= 2 and ", OBSERVER" or "")
+        tostring(body(40, 8):le_uint64()), bits % 2 == 1 and ", LEAVING" or "", math.floor(bits / 2) % 2 == 1 and ", OBSERVER" or "")
 end
 
 function bodies.WELCOME(body, tree, datagram)

@@ -1,4 +1,4 @@
-//! The `nakcast` command: see it work (`demo`), send (`pub`), receive (`sub`), try it out in virtual time (`sim`), mend it (`doctor`).
+//! The `nakcast` command: see it work (`demo`), send (`pub`), receive (`sub`), try it out in virtual time (`sim`), see who has what (`stat`, `top`), mend it (`doctor`).
 
 mod capture;
 mod clock;

@@ -113,6 +113,7 @@ pub mod discovery;
 mod endpoint;
 mod error;
 mod event;
+mod figures;
 mod io;
 mod publisher;
 mod stats;
@@ -159,6 +160,10 @@ pub use event::LostReason;
 pub use event::Message;
 pub use event::OwnedMessage;
 pub use event::PublisherEvent;
+pub use figures::Figure;
+pub use figures::FigureValue;
+#[cfg(feature = "metrics")]
+pub use figures::record;
 pub use offset::Offset;
 pub use offset::OffsetRange;
 #[cfg(nakcast_planted)]

@@ -161,6 +161,16 @@ pub struct SourceSnapshot {
     pub round_trip: Option<Duration>,
     /// What each line has brought of it, in the order in which they were named; none where there is one line.
     pub lines: Vec<LineRow>,
+    /// The group's round trip, as its publisher last said.
+    pub group_round_trip: Duration,
+    /// How many subscribers its publisher counts, as it last said.
+    pub receivers: u32,
+    /// For how long nothing was heard of it.
+    pub silent_for: Duration,
+    /// The oldest offset that its publisher holds, as it last said.
+    pub oldest: Offset,
+    /// The port at which its publisher takes connections, as it last said; `None` for none.
+    pub tcp_port: Option<u16>,
     /// Counters.
     pub stats: SourceStats,
 }

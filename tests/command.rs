@@ -5,14 +5,21 @@
 mod doctor;
 #[path = "command/fan_out.rs"]
 mod fan_out;
+#[path = "command/metrics.rs"]
+mod metrics;
 #[path = "command/process.rs"]
 mod process;
 #[path = "command/record.rs"]
 mod record;
 #[path = "command/simulate.rs"]
 mod simulate;
+#[path = "command/stat.rs"]
+mod stat;
 #[path = "command/stream.rs"]
 mod stream;
+#[cfg(target_os = "linux")]
+#[path = "command/top.rs"]
+mod top;
 
 use std::fs;
 use std::net::UdpSocket;

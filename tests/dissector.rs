@@ -179,6 +179,16 @@ fn a_connection_is_put_together_however_it_was_cut() {
 }
 
 #[test]
+fn rows_of_receivers_are_read() {
+    let Some(tshark) = Tshark::find() else { return };
+    let file = script::rows_connection().write();
+    assert_eq!(tshark.count(&file, WRONG), 0);
+    assert_eq!(tshark.count(&file, "nakcast.hello.rows == 1 && nakcast.hello.observer == 1"), 1);
+    let fields = "nakcast.kind,nakcast.row.next,nakcast.status.kernel_drops,nakcast.row.flags";
+    assert_eq!(tshark.fields(&file, "nakcast.row", fields), [["11", "18", "3", "0x0001"]]);
+}
+
+#[test]
 fn a_capture_that_begins_inside_a_datagram_finds_the_next() {
     let Some(tshark) = Tshark::find() else { return };
     let file = script::torn_connection().write();

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 /// The top-level modules, lowest layer first. A file names its own layer and those before it, nothing above.
 const LAYERS: &str = "offset planted time / wire / history / protocol / sim / io / \
-    config discovery endpoint error event stats publisher subscriber / bin / lib main";
+    config discovery endpoint error event stats figures publisher subscriber / bin / lib main";
 const COMMAND: usize = 7;
 const LONGEST_FILE: usize = 400;
 

@@ -107,6 +107,7 @@ pub fn forge(script: &mut Script<'_>, claims: &Claims, out: &mut Vec<u8>) -> u64
             assert!(wire::encode_hello(out, head, &hello, &[topic]), "one short topic fits");
         }
         Kind::Close => wire::encode_close(out, head, CloseReason::Full),
+        Kind::Rows => wire::encode_rows(out, head, 0, &[]),
     }
     0
 }

@@ -93,6 +93,11 @@ fn walk(datagram: &Datagram<'_>) {
             assert_eq!(topics.count(), count);
             black_box((hello.receiver(), hello.to(), hello.start().expect("a start"), hello.is_observer()));
         }
+        Body::Rows(rows, entries) => {
+            assert_eq!(entries.len(), count);
+            black_box(rows.left());
+            entries.iter().for_each(|entry| _ = black_box((entry.receiver(), entry.address())));
+        }
         Body::Close(close) => assert_eq!((count, close.reason().is_some()), (0, true)),
     }
 }
@@ -151,6 +156,7 @@ fn encode(datagram: &Datagram<'_>, out: &mut Vec<u8>) {
             let topics: Vec<_> = topics.collect();
             assert!(wire::encode_hello(out, &head, hello, &topics), "it was said before");
         }
+        Body::Rows(rows, entries) => wire::encode_rows(out, &head, rows.left(), entries),
         Body::Close(close) => wire::encode_close(out, &head, close.reason().expect("a reason")),
     }
 }

@@ -34,6 +34,7 @@ pub fn words(bytes: &[u8]) -> String {
         Body::Shed(_, entries) => format!("shed {}", ranges(entries)),
         Body::Hello(..) => "hello".to_owned(),
         Body::Close(_) => "close".to_owned(),
+        Body::Rows(..) => "rows".to_owned(),
     }
 }
 

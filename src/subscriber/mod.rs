@@ -272,6 +272,7 @@ impl Subscriber {
     /// A snapshot of each source, in the order they came up.
     #[must_use]
     pub fn sources(&self) -> Vec<SourceSnapshot> {
+        let now = self.clock.now();
         let rows = self.subscription.receiver_ref().rows();
         rows.map(|row| SourceSnapshot {
             session: row.session,
@@ -281,6 +282,11 @@ impl Subscriber {
             book: row.book,
             round_trip: row.round_trip,
             lines: row.lines().collect(),
+            group_round_trip: row.group_round_trip,
+            receivers: row.receivers,
+            silent_for: now.since(row.last_heard),
+            oldest: row.oldest,
+            tcp_port: Some(row.tcp_port).filter(|port| *port != 0),
             stats: row.stats.clone(),
         })
         .collect()

@@ -18,6 +18,8 @@ use crate::wire::Header;
 use crate::wire::Hello;
 use crate::wire::Kind;
 use crate::wire::ReceiverId;
+use crate::wire::RowEntry;
+use crate::wire::Rows;
 use crate::wire::Token;
 use crate::wire::Topics;
 use crate::wire::header::Flags;
@@ -53,6 +55,7 @@ pub enum Body<'a> {
     Shed(&'a Shed, &'a [RangeEntry]),
     Hello(&'a Hello, Topics<'a>),
     Close(&'a Close),
+    Rows(&'a Rows, &'a [RowEntry]),
 }
 
 impl<'a> Datagram<'a> {
@@ -104,6 +107,7 @@ fn decode_body<'a>(header: &Header, kind: Kind, body: &'a [u8]) -> Result<Body<'
             .map(|(shed, ranges)| Body::Shed(shed, ranges)),
         Kind::Hello => Hello::decode(count, body).map(|(hello, topics)| Body::Hello(hello, topics)),
         Kind::Close => alone(count, body).filter(|close| Close::is_sound(close)).map(Body::Close),
+        Kind::Rows => Rows::decode(count, body).map(|(rows, entries)| Body::Rows(rows, entries)),
     };
     decoded.ok_or(broken)
 }

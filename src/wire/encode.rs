@@ -13,8 +13,11 @@ use crate::wire::Hello;
 use crate::wire::Kind;
 use crate::wire::Nak;
 use crate::wire::RANGES;
+use crate::wire::ROWS_ENTRIES;
 use crate::wire::RangeEntry;
 use crate::wire::ReceiverId;
+use crate::wire::RowEntry;
+use crate::wire::Rows;
 use crate::wire::Shed;
 use crate::wire::Status;
 use crate::wire::TOPIC_BYTES;
@@ -91,6 +94,13 @@ pub fn encode_hello(out: &mut Vec<u8>, head: &Head, hello: &Hello, topics: &[imp
 /// Writes a CLOSE over `out`.
 pub fn encode_close(out: &mut Vec<u8>, head: &Head, reason: CloseReason) {
     write(out, head, Kind::Close, 0, &[Close::new(reason).as_bytes()]);
+}
+
+/// Writes a ROWS over `out` for the first [`ROWS_ENTRIES`] of `entries`, which ascend by receiver and are followed by `left`
+/// more.
+pub fn encode_rows(out: &mut Vec<u8>, head: &Head, left: u32, entries: &[RowEntry]) {
+    let entries = entries.get(..ROWS_ENTRIES).unwrap_or(entries);
+    write(out, head, Kind::Rows, entries.len(), &[Rows::new(left).as_bytes(), entries.as_bytes()]);
 }
 
 fn write(out: &mut Vec<u8>, head: &Head, kind: Kind, count: usize, parts: &[&[u8]]) {

@@ -40,6 +40,7 @@ pub enum Kind {
     Shed = 8,
     Hello = 9,
     Close = 10,
+    Rows = 11,
 }
 
 /// The flags of a header, as bits.
@@ -205,6 +206,7 @@ impl Header {
             8 => Kind::Shed,
             9 => Kind::Hello,
             10 => Kind::Close,
+            11 => Kind::Rows,
             kind => return Err(DecodeError::Kind(kind)),
         })
     }

@@ -11,7 +11,7 @@
 //! | 3 | flags | u8 | REPAIR 1, OPENING 2, TIMESTAMP 4, KEYED 128 (reserved); any other, and KEYED, is refused |
 //! | 4 | checksum | u32 | CRC-32 (IEEE) of the first `32 + length` bytes, with this field and the REPAIR bit taken as 0 |
 //! | 8 | stream | u32 | the stream on this endpoint |
-//! | 12 | count | u16 | DATA: offsets covered, at least 1; NAK, GONE, SHED: entries; HELLO: topics; otherwise 0 |
+//! | 12 | count | u16 | DATA: offsets covered, at least 1; NAK, GONE, SHED, ROWS: entries; HELLO: topics; otherwise 0 |
 //! | 14 | length | u16 | bytes after the header that mean something |
 //! | 16 | session | u64 | one life of the stream's numbering |
 //! | 24 | base | u64 | see below |
@@ -34,8 +34,13 @@
 //! | 6 WELCOME | 0 | `receiver u64, token u64, echo u64` |
 //! | 7 GONE | 0 | `count` × `(from u64, to u64, reason u8, 0 × 7)`, at most 50 |
 //! | 8 SHED | 0 | `receiver u64, retry_after_us u32, 0 u32`, then `count` ranges as in NAK |
-//! | 9 HELLO | the next offset wanted, if it begins AT one; else 0 | `receiver u64, to u64, start u8, flags u8, credentials u16, 0 u32`, then `count` × `(len u8, len bytes)`, at most 1,024 |
+//! | 9 HELLO | the next offset wanted, if it begins AT one; with ROWS the least receiver wanted; else 0 | `receiver u64, to u64, start u8, flags u8, credentials u16, 0 u32`, then `count` × `(len u8, len bytes)`, at most 1,024 |
 //! | 10 CLOSE | 0 | `reason u16, 0 × 6` |
+//! | 11 ROWS | the end of the last batch sent | `left u32, 0 u32`, then `count` × a row of 88 bytes, ascending by receiver, at most 15 |
+//!
+//! A row: `receiver u64, next u64, delivered u64, lost u64, naks u64, kernel_drops u64, lag_us u32, rtt_us u32, heard_ms u32,
+//! window u32, address [u8; 16], port u16, flags u16, 0 u32`; IPv4 addresses are mapped into IPv6, `heard_ms` is how long ago
+//! it was heard. Flags of a row: LIVE 1, EVICTED 2, SLOW 4, STREAM 8 (over a connection).
 //!
 //! Heartbeat flags: POLL 1 (answer with a STATUS), BLOCK 2 (the publisher waits for its slowest receiver). Status
 //! flags: LEAVING 1, OBSERVER 2, FETCHING 4. Reasons of a GONE:
@@ -51,12 +56,12 @@
 //!
 //! # A connection
 //!
-//! Over TCP the same datagrams stand back to back, without padding: each ends `32 + length` bytes after its start. HELLO
-//! and CLOSE are sent over connections only; a datagram of these kinds is counted and ignored.
+//! Over TCP the same datagrams stand back to back, without padding: each ends `32 + length` bytes after its start. HELLO,
+//! CLOSE and ROWS are sent over connections only; a datagram of these kinds is counted and ignored.
 //!
 //! The subscriber says HELLO first, and again to change its topics. Its session is the one that it wants to go on with,
 //! 0 for any; `to` the first offset it does not want, 2⁶⁴ − 1 for no end. Starts: LIVE 0, EARLIEST 1, AT 2. Flags:
-//! OBSERVER 1. `credentials` are the bytes of credentials that follow: none yet, so 0, and anything else is refused.
+//! OBSERVER 1, ROWS 2. `credentials` are the bytes of credentials that follow: none yet, so 0, and anything else is refused.
 //! The entries are topic prefixes; none of them stands for every topic. Messages of other topics are left out, each with all
 //! its fragments, and FILTERED frames stand in their place: no offset goes unsaid, in silence no later than with the next
 //! HEARTBEAT. A later HELLO counts for messages of which the publisher has neither written nor left out the first
@@ -64,7 +69,11 @@
 //! is sent the rest of it, since its topic is not known; a subscriber for whom the fragment before was left out counts
 //! that rest as left out, too.
 //!
-//! The publisher answers with a HEARTBEAT without OPENING, whose base is where the subscriber's messages begin; then
+//! A HELLO with the flag ROWS, before any other, begins nothing: the publisher answers it with one ROWS of the receivers it
+//! knows, from the id that is the base on, and waits for the next HELLO as before the first. `left` is how many more there
+//! are. Who asks so takes no subscriber's place; an answer goes unsaid while more than 16 KiB of others wait to be read.
+//!
+//! The publisher answers any other with a HEARTBEAT without OPENING, whose base is where the subscriber's messages begin; then
 //! batches in order, from the one that holds that offset on. On a connection the base of HEARTBEAT and END is the end of
 //! the last batch written to it, and a GONE comes in its place in the order of offsets, unasked. STATUS goes back over
 //! the same connection, which is proof enough of its address; nobody sends a NAK. CLOSE is the last thing a publisher
@@ -87,6 +96,7 @@ mod control;
 mod encode;
 mod header;
 mod id;
+mod rows;
 mod session;
 
 #[cfg(test)]
@@ -118,6 +128,7 @@ pub use encode::encode_gone;
 pub use encode::encode_heartbeat;
 pub use encode::encode_hello;
 pub use encode::encode_nak;
+pub use encode::encode_rows;
 pub use encode::encode_shed;
 pub use encode::encode_status;
 pub use encode::encode_welcome;
@@ -134,6 +145,9 @@ pub use id::ReceiverId;
 pub use id::SessionId;
 pub use id::StreamId;
 pub use id::Token;
+pub use rows::ROWS_ENTRIES;
+pub use rows::RowEntry;
+pub use rows::Rows;
 pub use session::Close;
 pub use session::CloseReason;
 pub use session::HELLO_TOPICS;

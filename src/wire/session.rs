@@ -41,6 +41,8 @@ pub struct Hello {
 impl Hello {
     /// The subscriber only looks on: never counted, never waited for.
     pub const OBSERVER: u8 = 1;
+    /// Only the publisher's rows of its receivers are asked for, from the one whose id is the base on.
+    pub const ROWS: u8 = 2;
     /// The `to` of a request without an end.
     pub const NO_END: Offset = Offset(u64::MAX);
 
@@ -67,6 +69,18 @@ impl Hello {
     #[must_use]
     pub const fn observing(self, observer: bool) -> Self {
         Self { flags: if observer { Self::OBSERVER } else { 0 }, ..self }
+    }
+
+    /// A request for rows instead of messages, by one who only looks on.
+    #[must_use]
+    pub const fn for_rows(self) -> Self {
+        Self { flags: Self::OBSERVER | Self::ROWS, ..self }
+    }
+
+    /// Whether rows are asked for, and no messages.
+    #[must_use]
+    pub const fn wants_rows(&self) -> bool {
+        self.flags & Self::ROWS != 0
     }
 
     /// Who asks.
@@ -100,7 +114,7 @@ impl Hello {
     }
 
     fn is_sound(&self) -> bool {
-        let is_known = self.flags & !Self::OBSERVER == 0 && self.credentials == U16::ZERO;
+        let is_known = self.flags & !(Self::OBSERVER | Self::ROWS) == 0 && self.credentials == U16::ZERO;
         is_known && self.zero == U32::ZERO && self.start().is_some()
     }
 

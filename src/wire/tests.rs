@@ -1,6 +1,7 @@
 //! Golden bytes of every kind, and the decoder against a naive twin.
 
 mod corners;
+mod rows;
 mod twin;
 
 use zerocopy::IntoBytes;
@@ -49,8 +50,14 @@ const HELLO: &str = "4e4b 19 00 d410561a 44332211 0200 1c00 0807060504030201 181
     a8a7a6a5a4a3a2a1 e8e7e6e5e4e3e2e1 02 01 0000 00000000  02 7078  00";
 const CLOSE: &str = "4e4b 1a 00 af89d113 44332211 0000 0800 0807060504030201 1817161514131211
     0500 000000000000";
-const GOLDEN: [&str; 12] =
-    [DATA, FRAGMENTS, FILTERED, HEARTBEAT, END, NAK, STATUS, WELCOME, GONE, SHED, HELLO, CLOSE];
+const ROWS: &str = "4e4b 1b 00 2d5c8888 44332211 0200 b800 0807060504030201 1817161514131211
+    07000000 00000000
+    0500000000000000 1200000000000000 2200000000000000 3200000000000000 4200000000000000 5200000000000000
+    64636261 74737271 04030201 14131211 00000000000000000000ffff0a000001 8281 0f00 00000000
+    a8a7a6a5a4a3a2a1 1200000000000000 2200000000000000 3200000000000000 4200000000000000 5200000000000000
+    64636261 74737271 04030201 14131211 fd000000000000000000000000000007 8281 0100 00000000";
+const GOLDEN: [&str; 13] =
+    [DATA, FRAGMENTS, FILTERED, HEARTBEAT, END, NAK, STATUS, WELCOME, GONE, SHED, HELLO, CLOSE, ROWS];
 
 fn hex(text: &str) -> Vec<u8> {
     let digits: Vec<_> = text.chars().filter_map(|digit| digit.to_digit(16)).collect();
@@ -269,7 +276,7 @@ fn an_error_tells_what_is_wrong() {
     assert_eq!(error(2, 0x02), DecodeError::Version(0));
     assert_eq!(error(14, 25), DecodeError::Short { need: 57, got: 56 });
     assert_eq!(error(2, 0x10), DecodeError::Kind(0));
-    assert_eq!(error(2, 0x1B), DecodeError::Kind(11));
+    assert_eq!(error(2, 0x1C), DecodeError::Kind(12));
     assert_eq!(error(3, 8), DecodeError::Flags(8));
     assert_eq!(error(3, 128 | 2), DecodeError::Flags(128 | 2));
     let body = DecodeError::Body { kind: Kind::Heartbeat, at: 24 };

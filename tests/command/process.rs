@@ -104,6 +104,25 @@ impl Running {
         assert!(self.stdout.take(), "{}: nothing more ever came", self.line);
     }
 
+    /// Waits for the next line of its output, and takes it.
+    pub(crate) fn take_line(&mut self) -> String {
+        loop {
+            if let Some(end) = self.stdout.bytes.iter().position(|byte| *byte == b'\n') {
+                let rest = self.stdout.bytes.split_off(end + 1);
+                let line = std::mem::replace(&mut self.stdout.bytes, rest);
+                return String::from_utf8(line).expect("text on stdout");
+            }
+            let said = String::from_utf8_lossy(&self.stderr.bytes);
+            assert!(self.stdout.take(), "{}: no further line came; it has said:\n{said}", self.line);
+        }
+    }
+
+    /// Lets a moment pass, unless it is over.
+    pub(crate) fn wait_a_little(&mut self) {
+        assert!(self.child.try_wait().expect("a child").is_none(), "{} is over", self.line);
+        thread::park_timeout(Duration::from_millis(50));
+    }
+
     /// As a crash does, or a cut of power; gives what it had written.
     pub(crate) fn kill(mut self) -> Vec<u8> {
         self.signal("KILL");

@@ -20,6 +20,7 @@ use nakcast::wire::Heartbeat;
 use nakcast::wire::Hello;
 use nakcast::wire::HelloStart;
 use nakcast::wire::RangeEntry;
+use nakcast::wire::RowEntry;
 use nakcast::wire::Status;
 use nakcast::wire::Token;
 use nakcast::wire::Welcome;
@@ -29,12 +30,14 @@ use nakcast::wire::encode_gone;
 use nakcast::wire::encode_heartbeat;
 use nakcast::wire::encode_hello;
 use nakcast::wire::encode_nak;
+use nakcast::wire::encode_rows;
 use nakcast::wire::encode_shed;
 use nakcast::wire::encode_status;
 use nakcast::wire::encode_welcome;
 use nakcast::wire::put_filtered;
 use nakcast::wire::put_frame;
 use nakcast::wire::seal_batch;
+use zerocopy::FromZeros;
 
 use crate::capture::Capture;
 
@@ -199,6 +202,23 @@ pub(crate) fn connection(cut: usize) -> Capture {
     segments.say(1, &before.concat());
     segments.say(0, &written(|out| encode_status(out, &head(17), &status(0, 0))));
     segments.say(1, &after.concat());
+    segments.capture
+}
+
+/// A connection on which somebody asks for rows of receivers.
+pub(crate) fn rows_connection() -> Capture {
+    let hello = Hello::new(RECEIVER, HelloStart::Live).for_rows();
+    let row = RowEntry {
+        receiver: RECEIVER.0.into(),
+        next: 18.into(),
+        kernel_drops: 3.into(),
+        flags: RowEntry::LIVE.into(),
+        ..RowEntry::new_zeroed()
+    };
+    let row = row.at(SocketAddr::V4(SUBSCRIBER));
+    let mut segments = Segments { capture: Capture::new(), at: 0, sent: [1, 1], cut: 1_400 };
+    segments.say(0, &written(|out| assert!(encode_hello(out, &head(0), &hello, &[] as &[&[u8]]))));
+    segments.say(1, &written(|out| encode_rows(out, &head(20), 0, &[row])));
     segments.capture
 }
 

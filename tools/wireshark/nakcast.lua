@@ -18,6 +18,7 @@ local MOST_NAKS = 1024
 local KINDS = {
     [1] = "DATA", [2] = "HEARTBEAT", [3] = "END", [4] = "NAK", [5] = "STATUS",
     [6] = "WELCOME", [7] = "GONE", [8] = "SHED", [9] = "HELLO", [10] = "CLOSE",
+    [11] = "ROWS",
 }
 local GONE_REASONS = {
     [1] = "OVERRUN", [2] = "EXPIRED", [3] = "NOT_DURABLE", [4] = "DAMAGED", [5] = "EVICTED",
@@ -124,6 +125,14 @@ local f = {
     hello_credentials = ProtoField.uint16("nakcast.hello.credentials", "Bytes of credentials"),
     hello_topic = ProtoField.string("nakcast.hello.topic", "Topics that begin with"),
     close_reason = ProtoField.uint16("nakcast.close.reason", "Reason", base.DEC, CLOSE_REASONS),
+    hello_rows = ProtoField.bool("nakcast.hello.rows", "Asks for rows of receivers (ROWS)", 8, nil, 0x02),
+    rows_left = ProtoField.uint32("nakcast.rows.left", "Rows that follow"),
+    row = ProtoField.none("nakcast.row", "Receiver"),
+    row_next = ProtoField.uint64("nakcast.row.next", "Next wanted"),
+    row_heard = ProtoField.uint32("nakcast.row.heard_ms", "Heard so long ago (ms)"),
+    row_address = ProtoField.ipv6("nakcast.row.address", "Address"),
+    row_port = ProtoField.uint16("nakcast.row.port", "Port"),
+    row_flags = ProtoField.uint16("nakcast.row.flags", "Row flags", base.HEX),
     reserved = ProtoField.bytes("nakcast.reserved", "Reserved"),
     -- Messages
     message = ProtoField.none("nakcast.message", "Message"),
@@ -551,6 +560,7 @@ function bodies.HELLO(body, tree, datagram)
     tree:add_le(f.hello_to, body(8, 8))
     tree:add(f.hello_start, body(16, 1))
     tree:add(f.hello_observer, body(17, 1))
+    tree:add(f.hello_rows, body(17, 1))
     tree:add_le(f.hello_credentials, body(18, 2))
     local at, topics = 24, 0
     while at < body:len() do
@@ -560,8 +570,9 @@ function bodies.HELLO(body, tree, datagram)
         at, topics = at + 1 + length, topics + 1
     end
     local start = STARTS[body(16, 1):uint()]
-    local is_sound = start and body(17, 1):uint() < 2 and all_zero(body, 18, 6)
+    local is_sound = start and body(17, 1):uint() < 4 and all_zero(body, 18, 6)
     if not is_sound or topics ~= datagram.count or topics > 1024 then return nil end
+    if body(17, 1):uint() >= 2 then return "rows of receivers" end
     return string.format("%s%s, %d topics", start, start == "AT" and string.format(" %.0f", datagram.base) or "", topics)
 end
 
@@ -571,6 +582,33 @@ function bodies.CLOSE(body, tree, datagram)
     tree:add(f.reserved, body(2, 6))
     local reason = CLOSE_REASONS[body(0, 2):le_uint()]
     return all_zero(body, 2, 6) and reason or nil
+end
+
+function bodies.ROWS(body, tree, datagram)
+    local size = 88
+    if datagram.count > 15 or body:len() ~= 8 + datagram.count * size then return nil end
+    tree:add_le(f.rows_left, body(0, 4))
+    if body(4, 4):le_uint() ~= 0 then return nil end
+    for index = 0, datagram.count - 1 do
+        local row = body(8 + index * size, size)
+        local branch = tree:add(f.row, row)
+        branch:add_le(f.receiver, row(0, 8))
+        branch:add_le(f.row_next, row(8, 8))
+        branch:add_le(f.delivered, row(16, 8))
+        branch:add_le(f.lost, row(24, 8))
+        branch:add_le(f.naks, row(32, 8))
+        branch:add_le(f.kernel_drops, row(40, 8))
+        branch:add_le(f.lag, row(48, 4))
+        branch:add_le(f.rtt, row(52, 4))
+        branch:add_le(f.row_heard, row(56, 4))
+        branch:add_le(f.window, row(60, 4))
+        branch:add(f.row_address, row(64, 16))
+        branch:add_le(f.row_port, row(80, 2))
+        branch:add_le(f.row_flags, row(82, 2))
+        if row(82, 2):le_uint() > 15 or row(84, 4):le_uint() ~= 0 then return nil end
+        branch:set_text("Receiver " .. row(0, 8):le_uint64():tohex())
+    end
+    return string.format("%d receivers, %d more", datagram.count, body(0, 4):le_uint())
 end
 
 -- Datagrams -------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 //! How a run ends: its exit code, or the one line that says what went wrong and what to do.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -108,6 +109,8 @@ pub(crate) enum Failure {
     TooFew { wanted: u64, came: u64 },
     #[error("cannot listen for Ctrl-C: {0}")]
     Signals(#[from] ctrlc::Error),
+    #[error("cannot serve metrics at {address}: {error}; choose another address or port")]
+    Metrics { address: SocketAddr, error: Box<dyn std::error::Error + Send + Sync> },
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
     #[error("the thread that {0} died; please report it")]

@@ -1,4 +1,4 @@
-//! The `nakcast` command: see it work (`demo`), send (`pub`), receive (`sub`), try it out in virtual time (`sim`), mend it (`doctor`).
+//! The `nakcast` command: see it work (`demo`), send (`pub`), receive (`sub`), try it out in virtual time (`sim`), see who has what (`stat`, `top`), mend it (`doctor`).
 
 mod capture;
 mod clock;
@@ -6,14 +6,17 @@ mod demo;
 mod doctor;
 mod ending;
 mod interrupt;
+mod metrics;
 mod progress;
 mod publish;
 mod record;
 mod replay;
 mod say;
 mod simulate;
+mod stat;
 mod subscribe;
 mod table;
+mod top;
 mod tuning;
 mod units;
 
@@ -86,6 +89,10 @@ enum Command {
     Replay(replay::Args),
     /// See what would go wrong on this machine, or on a stream, and how to mend it.
     Doctor(doctor::Args),
+    /// See who publishes how much on a stream, who is behind, and where it is lost.
+    Stat(stat::Args),
+    /// Watch all streams and receivers of a group on a terminal.
+    Top(top::Args),
     /// See it all work in one process: loss, repair, and the account of every message.
     Demo(demo::Args),
     /// See in virtual time what a feed would do, or whether every promise holds whatever the network does.
@@ -103,6 +110,8 @@ fn main() -> ExitCode {
         Command::Record(args) => record::run(args),
         Command::Replay(args) => replay::run(args, quiet),
         Command::Doctor(args) => doctor::run(args),
+        Command::Stat(args) => stat::run(args),
+        Command::Top(args) => top::run(args),
         Command::Demo(args) => demo::run(args, quiet),
         Command::Simulate(args) => simulate::run(args, quiet),
     };

@@ -50,7 +50,7 @@ impl Receiver {
             return Verdict::Refused;
         }
         let is_for_publishers = matches!(datagram.body, Body::Nak(..) | Body::Status(_) | Body::Hello(..));
-        if is_for_publishers || matches!(datagram.body, Body::Close(_)) {
+        if is_for_publishers || matches!(datagram.body, Body::Close(_) | Body::Rows(..)) {
             self.stats.misdirected += 1;
             return Verdict::Refused;
         }
@@ -66,7 +66,7 @@ impl Receiver {
             Body::Welcome(welcome) => self.on_welcome(now, (key, origin), welcome),
             Body::Gone(entries) => self.on_gone(now, (key, line), entries),
             Body::Shed(shed, ranges) => self.on_shed(now, key, shed, ranges),
-            Body::Nak(..) | Body::Status(_) | Body::Hello(..) | Body::Close(_) => {}
+            Body::Nak(..) | Body::Status(_) | Body::Hello(..) | Body::Close(_) | Body::Rows(..) => {}
         }
         Verdict::Done
     }

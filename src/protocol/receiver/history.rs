@@ -91,6 +91,11 @@ impl History {
         (self.port, self.oldest) = (heartbeat.tcp_port.get(), Offset(heartbeat.oldest.get()));
     }
 
+    /// The port that its heartbeats tell, and the oldest offset it holds.
+    pub(super) const fn told(&self) -> (u16, Offset) {
+        (self.port, self.oldest)
+    }
+
     /// Nothing is fetched any more.
     pub(super) const fn stop(&mut self) {
         self.fetch = None;

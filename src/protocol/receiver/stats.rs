@@ -11,6 +11,7 @@ use crate::protocol::receiver::Book;
 use crate::protocol::receiver::line::LineRow;
 use crate::protocol::receiver::line::Lines;
 use crate::protocol::receiver::source::Source;
+use crate::time::Time;
 use crate::wire::SessionId;
 
 /// Counters of a receiver that belong to no source.
@@ -165,6 +166,12 @@ pub struct SourceRow<'a> {
     pub group_round_trip: Duration,
     /// The receivers it counts.
     pub receivers: u32,
+    /// When it was heard last.
+    pub last_heard: Time,
+    /// The oldest offset that it holds, as it last said.
+    pub oldest: Offset,
+    /// The port at which it takes connections, as it last said; 0 for none.
+    pub tcp_port: u16,
     /// Counters.
     pub stats: &'a SourceStats,
     lines: &'a Lines,
@@ -176,7 +183,8 @@ impl<'a> SourceRow<'a> {
         self.lines.rows()
     }
 
-    pub(super) const fn of(source: &'a Source) -> Self {
+    pub(super) fn of(source: &'a Source) -> Self {
+        let (tcp_port, oldest) = source.history.told();
         Self {
             session: source.session,
             address: source.address,
@@ -186,6 +194,9 @@ impl<'a> SourceRow<'a> {
             round_trip: source.rtt.smoothed(),
             group_round_trip: source.group.round_trip,
             receivers: source.group.receivers,
+            last_heard: source.last_heard,
+            oldest,
+            tcp_port,
             stats: &source.stats,
             lines: &source.lines,
         }

@@ -15,6 +15,7 @@ mod outbox;
 mod queues;
 mod receivers;
 mod repair;
+mod rows;
 mod settings;
 mod spans;
 mod stats;

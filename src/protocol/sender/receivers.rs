@@ -268,6 +268,12 @@ impl Receivers {
         self.check_at = self.check_at.min(now + live_for);
     }
 
+    /// The receivers from `id` on.
+    pub(super) fn from(&self, id: ReceiverId) -> &[Receiver] {
+        let at = self.rows.partition_point(|receiver| receiver.row.receiver < id);
+        self.rows.get(at..).unwrap_or_default()
+    }
+
     pub(super) fn get(&self, id: ReceiverId) -> Option<&Receiver> {
         self.rows.get(self.find(id).ok()?)
     }

@@ -14,6 +14,7 @@ use crate::wire::Header;
 use crate::wire::Hello;
 use crate::wire::HelloStart;
 use crate::wire::ReceiverId;
+use crate::wire::RowEntry;
 use crate::wire::SessionId;
 use crate::wire::Status;
 use crate::wire::Token;
@@ -21,6 +22,8 @@ use crate::wire::Welcome;
 
 /// Answers to STATUS are dropped while so many bytes wait: a peer that does not read needs no round trip.
 const MOST_ANSWERS: usize = 4_096;
+/// Questions for rows are dropped while so many bytes wait.
+const MOST_ROWS: usize = 16_384;
 /// What a WELCOME bears: the connection proves the address, and only 0 would mean that nothing is proved.
 const PROVED: Token = Token(1);
 
@@ -36,6 +39,8 @@ pub enum Heard<'a> {
     },
     /// A report of the subscriber, with the next offset it wants.
     Status(Offset, &'a Status),
+    /// Somebody asks for the rows of receivers, from this one on: answer with [`Feed::tell_rows`].
+    Rows(ReceiverId),
     /// Nothing that anybody else has to know of: what was refused, too.
     Nothing,
 }
@@ -45,6 +50,10 @@ impl Feed {
     /// CLOSE BROKEN.
     pub fn handle<'a>(&mut self, now: Time, datagram: &Datagram<'a>, ring: &Ring) -> Heard<'a> {
         match (self.phase, datagram.body) {
+            (Phase::Waiting, Body::Hello(hello, _)) if hello.wants_rows() => {
+                self.on_rows_wanted(now, datagram.header)
+            }
+            (_, Body::Hello(hello, _)) if hello.wants_rows() && self.receiver.is_some() => self.on_broken(),
             (Phase::Ending | Phase::Closing(_), Body::Hello(..)) => Heard::Nothing,
             (_, Body::Hello(hello, topics)) => {
                 let is_first = self.receiver.is_none();
@@ -91,6 +100,26 @@ impl Feed {
         self.active_at = now;
         self.say(ring, 1, false);
         Heard::Hello { receiver: hello.receiver(), is_observer: self.is_observer }
+    }
+
+    fn on_rows_wanted<'a>(&mut self, now: Time, header: &Header) -> Heard<'a> {
+        if header.stream() != self.settings.stream {
+            self.close(CloseReason::Stream);
+            return Heard::Nothing;
+        }
+        if self.pending.len() >= MOST_ROWS {
+            return Heard::Nothing;
+        }
+        self.active_at = now;
+        Heard::Rows(ReceiverId(header.base().0))
+    }
+
+    /// Answers who asked for rows: with the first of `rows`, of which there are so many.
+    pub fn tell_rows(&mut self, sent: Offset, rows: &[RowEntry], all: usize) {
+        let left = u32::try_from(all.saturating_sub(rows.len())).unwrap_or(u32::MAX);
+        let head = self.head(sent);
+        wire::encode_rows(&mut self.encoded, &head, left, rows);
+        self.push_encoded();
     }
 
     fn on_status<'a>(&mut self, (header, status): (&Header, &'a Status)) -> Heard<'a> {

@@ -34,6 +34,8 @@ mod weave;
 #[cfg(test)]
 mod filter_tests;
 #[cfg(test)]
+mod rows_tests;
+#[cfg(test)]
 mod tests;
 
 use core::time::Duration;

@@ -309,6 +309,10 @@ impl Line {
                         (self.who, self.is_dead) = (None, true);
                     }
                 }
+                Heard::Rows(from) => {
+                    let (rows, all) = sender.rows_from(now, from);
+                    self.feed.tell_rows(ring.sent(), &rows, all);
+                }
                 _ => {}
             }
         }

@@ -17,12 +17,13 @@ fn a_peek_tells_kind_and_flags_and_believes_nothing() {
         Kind::Shed,
         Kind::Hello,
         Kind::Close,
+        Kind::Rows,
     ];
     for (golden, kind) in GOLDEN.iter().zip(kinds) {
         let mut bytes = hex(golden);
         assert_eq!(Header::peek(&bytes), Some((kind, Flags(bytes[3]))));
         assert_eq!(Header::peek(&bytes[..31]), None);
-        bytes[2] = 0x1B;
+        bytes[2] = 0x1C;
         assert_eq!(Header::peek(&bytes), None, "no such kind");
     }
 }
@@ -81,7 +82,7 @@ fn every_reason_to_close_and_every_start_has_its_number() {
 /// Start, flags, credentials, and what is kept for later.
 #[test]
 fn a_hello_says_nothing_that_is_not_known_yet() {
-    for (at, value) in [(16, 3), (17, 2), (18, 1), (19, 1), (20, 1), (21, 1), (22, 1), (23, 1)] {
+    for (at, value) in [(16, 3), (17, 4), (18, 1), (19, 1), (20, 1), (21, 1), (22, 1), (23, 1)] {
         let mut bytes = hex(HELLO);
         bytes[32 + at] = value;
         twin::reseal(&mut bytes, true);

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::wire::tests::rows;
 
 /// The number of `width` bytes at `at`.
 fn number(bytes: &[u8], at: usize, width: usize) -> u64 {
@@ -54,6 +55,7 @@ pub(super) fn sound(bytes: &[u8]) -> bool {
         0x18 => sound_ranges(body, count) && number(body, 12, 4) == 0,
         0x19 => sound_hello(body, count),
         0x1A => fixed(8) && (1..=5).contains(&number(body, 0, 2)) && number(body, 2, 6) == 0,
+        0x1B => rows::sound(body, count),
         _ => false,
     }
 }
@@ -100,7 +102,7 @@ fn sound_gone(body: &[u8], count: u64) -> bool {
 }
 
 fn sound_hello(body: &[u8], count: u64) -> bool {
-    if body.len() < 24 || body[16] > 2 || body[17] > 1 || number(body, 18, 6) != 0 || count > 1_024 {
+    if body.len() < 24 || body[16] > 2 || body[17] > 3 || number(body, 18, 6) != 0 || count > 1_024 {
         return false;
     }
     let (mut at, mut topics) = (24, 0);
@@ -133,6 +135,7 @@ fn walk(datagram: &Datagram<'_>) {
             assert_eq!(topics.count(), count);
             assert!(hello.start().is_some());
         }
+        Body::Rows(_, entries) => assert_eq!(entries.len(), count),
         Body::Close(close) => assert!(count == 0 && close.reason().is_some()),
     }
 }

@@ -201,6 +201,7 @@ pub(crate) fn line(bytes: &[u8]) -> String {
         }
         Body::Hello(..) => "hello".to_owned(),
         Body::Close(_) => "close".to_owned(),
+        Body::Rows(..) => "rows".to_owned(),
     }
 }
 

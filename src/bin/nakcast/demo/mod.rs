@@ -89,8 +89,8 @@ pub(crate) struct Args {
 
 /// What the threads report when they are done.
 enum Done {
-    Source(Result<Sent, Failure>),
-    Sink(usize, Result<Taken, Failure>),
+    Source(Box<Result<Sent, Failure>>),
+    Sink(usize, Box<Result<Taken, Failure>>),
 }
 
 /// Runs the demo; well only when everything arrived.
@@ -181,10 +181,12 @@ impl<'a> Stage<'a> {
         for (number, subscriber) in subscribers.into_iter().enumerate() {
             let sink = Sink { subscriber, counters: self.live.counters(number), clock: self.source.clock };
             let sender = sender.clone();
-            spawn(scope, "nakcast-subscriber", move || report(&sender, Done::Sink(number, sink.run())))?;
+            spawn(scope, "nakcast-subscriber", move || {
+                report(&sender, Done::Sink(number, Box::new(sink.run())))
+            })?;
         }
         let (source, counters) = (self.source, self.live.source());
-        let publish = move || report(&sender, Done::Source(source.run(publisher, count, counters)));
+        let publish = move || report(&sender, Done::Source(Box::new(source.run(publisher, count, counters))));
         spawn(scope, "nakcast-source", publish)?;
         self.collect(&done, count)
     }
@@ -193,8 +195,8 @@ impl<'a> Stage<'a> {
         let (mut sent, mut taken) = (None, Vec::new());
         loop {
             match done.recv_timeout(TICK) {
-                Ok(Done::Source(result)) => sent = Some(result?),
-                Ok(Done::Sink(number, result)) => taken.push((number, result?)),
+                Ok(Done::Source(result)) => sent = Some((*result)?),
+                Ok(Done::Sink(number, result)) => taken.push((number, (*result)?)),
                 Err(RecvTimeoutError::Timeout) => self.live.show(self.source.clock.now()),
                 Err(RecvTimeoutError::Disconnected) => break,
             }

@@ -32,7 +32,8 @@ const SOURCES: usize = 64;
 /// machine dropped anything.
 pub(crate) fn who(host: &Host, endpoint: &UdpEndpoint, place: &Place, time: Duration) -> Vec<Finding> {
     if endpoint.join {
-        let why = "a publisher sends there only to those who ask for a copy: `nakcast sub` with this URI does";
+        let why =
+            "a publisher sends there only to those who ask for a copy: `nakcast sub` with this URI does";
         return vec![Finding::unchecked(HEARD, why)];
     }
     let socket = match open(endpoint, place) {

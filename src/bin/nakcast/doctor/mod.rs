@@ -3,14 +3,14 @@
 mod finding;
 mod group;
 mod hear;
-mod host;
+pub(crate) mod host;
 mod kernel;
 mod link;
 mod loopback;
 mod parse;
-mod place;
+pub(crate) mod place;
 mod report;
-mod sockets;
+pub(crate) mod sockets;
 mod stream;
 
 use std::time::Duration;

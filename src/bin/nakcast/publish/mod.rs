@@ -23,6 +23,8 @@ use crate::clock::TICK;
 use crate::ending::Ending;
 use crate::ending::Failure;
 use crate::interrupt::Interrupt;
+use crate::metrics::Exporter;
+use crate::metrics::Place;
 use crate::progress::Progress;
 use crate::publish::feed::Feed;
 use crate::publish::feed::Turn;
@@ -137,6 +139,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N")]
     background_core: Option<usize>,
     #[command(flatten)]
+    metrics: Place,
+    #[command(flatten)]
     tuning: Tuning,
 }
 
@@ -224,7 +228,11 @@ fn chunk(text: &str) -> Result<usize, String> {
 pub(crate) fn run(args: &Args, quiet: bool) -> Result<Ending, Failure> {
     let interrupt = Interrupt::install()?;
     let feed = Feed::open(args.file.clone())?;
+    let mut exporter = args.metrics.open()?;
     let mut publisher = args.open()?;
+    if let Some(exporter) = &mut exporter {
+        exporter.publisher(&publisher);
+    }
     let (session, segmentation) = (publisher.session(), publisher.stats().segmentation);
     let places = args.uris.iter().filter(|uri| matches!(uri, Endpoint::Udp(_)));
     for (uri, line) in places.zip(publisher.lines()) {
@@ -244,6 +252,7 @@ pub(crate) fn run(args: &Args, quiet: bool) -> Result<Ending, Failure> {
         messages: 0,
         bytes: 0,
         publisher,
+        exporter,
         interrupt,
     };
     let published = work.publish_all(feed);
@@ -290,6 +299,7 @@ struct Work<'a> {
     publisher: Publisher,
     roster: Roster,
     progress: Progress,
+    exporter: Option<Exporter>,
     interrupt: Interrupt,
     messages: u64,
     bytes: u64,
@@ -343,6 +353,9 @@ impl Work<'_> {
     /// What subscribers report, every now and then.
     fn look_around(&mut self) {
         if self.roster.look(&mut self.publisher, &self.progress) {
+            if let Some(exporter) = &mut self.exporter {
+                exporter.publisher(&self.publisher);
+            }
             let messages = self.messages;
             let roster = &self.roster;
             self.progress.show(self.bytes, || {

@@ -12,6 +12,7 @@ use nakcast::wire::TOPIC_BYTES;
 
 use crate::COMMON_HELP;
 use crate::ending::Failure;
+use crate::metrics::Place;
 use crate::subscribe::output::Format;
 use crate::tuning::Tuning;
 use crate::units;
@@ -92,6 +93,9 @@ pub(crate) struct Args {
     /// Do not ask for what is missing.
     #[arg(long)]
     no_repair: bool,
+    /// Ask the kernel for a receive buffer of so many bytes, such as 16M. Default 8M.
+    #[arg(long, value_name = "BYTES", value_parser = units::bytes)]
+    receive_buffer: Option<usize>,
     /// Only the newest message of each topic, for at most so many topics.
     #[arg(long, value_name = "TOPICS", value_parser = topics)]
     conflate: Option<usize>,
@@ -113,6 +117,8 @@ pub(crate) struct Args {
     /// The same seed loses the same datagrams of the same traffic. Default: random.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    #[command(flatten)]
+    pub(super) metrics: Place,
     #[command(flatten)]
     tuning: Tuning,
 }
@@ -190,6 +196,9 @@ impl Args {
         }
         if self.as_arrived {
             builder = builder.as_arrived();
+        }
+        if let Some(bytes) = self.receive_buffer {
+            builder = builder.receive_buffer(bytes);
         }
         if let Some(topics) = self.conflate {
             builder = builder.conflate(topics);

@@ -26,6 +26,7 @@ use crate::clock::TICK;
 use crate::ending::Ending;
 use crate::ending::Failure;
 use crate::interrupt::Interrupt;
+use crate::metrics::Exporter;
 use crate::progress::Progress;
 use crate::subscribe::ledger::Ledger;
 use crate::subscribe::line::Line;
@@ -47,6 +48,7 @@ const LOOK_EVERY: u64 = 16_384;
 pub(crate) fn run(args: &Args, quiet: bool) -> Result<Ending, Failure> {
     let interrupt = Interrupt::install()?;
     args.check_carrier()?;
+    let exporter = args.metrics.open()?;
     let state = args.state.as_deref().map(State::open).transpose()?;
     let mut subscriber = args.open(state.as_ref().map_or(args.from, |state| state.start(args.from)))?;
     let coalescing = subscriber.stats().coalescing;
@@ -64,6 +66,7 @@ pub(crate) fn run(args: &Args, quiet: bool) -> Result<Ending, Failure> {
         ended: 0,
         line: Line::default(),
         state,
+        exporter,
         interrupt,
     };
     let received = work.receive(&mut subscriber);
@@ -127,6 +130,7 @@ struct Work<'a> {
     ended: u64,
     line: Line,
     state: Option<State>,
+    exporter: Option<Exporter>,
 }
 
 impl Work<'_> {
@@ -169,8 +173,15 @@ impl Work<'_> {
     /// A look around amid messages.
     fn look(&mut self, subscriber: &Subscriber) -> Result<(), Failure> {
         self.show();
+        self.export(subscriber);
         let is_due = self.state.as_ref().is_some_and(|state| state.is_due(self.clock.now()));
         if is_due { self.flush(subscriber, false) } else { Ok(()) }
+    }
+
+    fn export(&mut self, subscriber: &Subscriber) {
+        if let Some(exporter) = &mut self.exporter {
+            exporter.subscriber(subscriber);
+        }
     }
 
     /// What was received is written, and after that, never before, remembered: at the end, or when it is due.
@@ -206,6 +217,7 @@ impl Work<'_> {
             self.progress.say(format_args!("nakcast: {uri}: {news}"));
         }
         self.show();
+        self.export(subscriber);
         let left = self.args.timeout.map(|timeout| (self.moved_at + timeout).saturating_sub(now));
         Ok(left.map_or(TICK, |left| left.min(TICK)))
     }

@@ -314,7 +314,12 @@ fn line(to: Destination, bytes: &[u8]) -> String {
             let ranges: Vec<_> = ranges.iter().map(|one| one.range().to_string()).collect();
             format!("shed {} for {} us{to}", ranges.join(", "), shed.retry_after_us())
         }
-        Body::Data(_) | Body::Nak(..) | Body::Status(_) | Body::Hello(..) | Body::Close(_) => {
+        Body::Data(_)
+        | Body::Nak(..)
+        | Body::Status(_)
+        | Body::Hello(..)
+        | Body::Close(_)
+        | Body::Rows(..) => {
             unreachable!("a machine sends none")
         }
     }

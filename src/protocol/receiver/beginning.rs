@@ -27,26 +27,26 @@ pub enum Beginning {
 }
 
 impl Receiver {
-    /// Where the messages of a source begin for somebody who hears `datagram` first. Who wants the past waits for a
-    /// heartbeat, which tells where it can be had.
-    pub(super) fn beginning(&mut self, datagram: &Datagram<'_>) -> Option<Offset> {
+    /// Where the messages of a source begin for somebody who hears `datagram` first, and whether that is without the past
+    /// that was asked for. Who wants the past waits for a heartbeat, which tells where it can be had.
+    pub(super) fn beginning(&self, datagram: &Datagram<'_>) -> Option<(Offset, bool)> {
         if self.settings.connected || self.settings.beginning == Beginning::Live {
-            return first_offset(datagram);
+            return first_offset(datagram).map(|first| (first, false));
         }
         let (Body::Heartbeat(heartbeat) | Body::End(heartbeat)) = datagram.body else { return None };
         let (base, session) = (datagram.header.base(), datagram.header.session());
         let is_first = self.sources.is_empty();
-        match self.settings.beginning {
+        let (earliest, is_pastless) = self.earliest(base, datagram.header.flags(), heartbeat);
+        Some(match self.settings.beginning {
             Beginning::At { session: wanted, offset } if wanted == session || (wanted.0 == 0 && is_first) => {
                 if offset <= base {
-                    self.stats.pastless += u64::from(offset < base && heartbeat.tcp_port.get() == 0);
-                    return Some(offset);
+                    (offset, offset < base && heartbeat.tcp_port.get() == 0)
+                } else {
+                    (earliest, true)
                 }
-                self.stats.pastless += 1;
             }
-            _ => {}
-        }
-        Some(self.earliest(base, datagram.header.flags(), heartbeat))
+            _ => (earliest, is_pastless),
+        })
     }
 
     /// Where a source has come that is joined in its past, and what it says of that.
@@ -60,14 +60,13 @@ impl Receiver {
         }
     }
 
-    fn earliest(&mut self, base: Offset, flags: Flags, heartbeat: &Heartbeat) -> Offset {
+    fn earliest(&self, base: Offset, flags: Flags, heartbeat: &Heartbeat) -> (Offset, bool) {
         if self.settings.fetches && heartbeat.tcp_port.get() != 0 {
-            return Offset(heartbeat.oldest.get()).min(base);
+            return (Offset(heartbeat.oldest.get()).min(base), false);
         }
         if flags.has(Flags::OPENING) {
-            return Offset::ZERO;
+            return (Offset::ZERO, false);
         }
-        self.stats.pastless += 1;
-        base
+        (base, true)
     }
 }

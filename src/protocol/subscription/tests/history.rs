@@ -332,3 +332,16 @@ fn nobody_is_dialled_who_has_not_answered() {
     late.heartbeat(0, 1_000_000, PORT);
     assert!(!late.is_wanted(), "given up");
 }
+
+#[test]
+fn who_is_not_let_in_is_not_counted_as_without_its_past() {
+    let mut late = Late::new(Beginning::Earliest, |settings| settings.sources = 1);
+    late.heartbeat(0, 40, 0);
+    late.session += 1;
+    late.home = SocketAddr::from(([10, 0, 1, 2], 4_000));
+    for _ in 0..5 {
+        late.heartbeat(0, 40, 0);
+    }
+    let stats = late.subscription.receiver_ref().stats();
+    assert_eq!((stats.pastless, stats.refused_sources), (1, 5));
+}

@@ -292,7 +292,8 @@ impl Receiver {
         Some(Wanted { source: key, session: source.session, address })
     }
 
-    /// Whose turn it is: the same one's until it has had its time and another waits, so that one whose history never ends keeps nobody from theirs.
+    /// Whose turn it is: the same one's until it has had its time and another waits, so that one whose
+    /// history never ends keeps nobody from theirs.
     fn take_turn(&mut self, now: Time) -> Option<usize> {
         let last = self.fetching.filter(|turn| now.since(turn.since) < TURN);
         if let Some(turn) = last

@@ -21,7 +21,7 @@ use crate::wire::StreamId;
 use crate::wire::encode_hello;
 
 /// A connection that was cut is made again after so long, at first and at most.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_millis(500));
 
 /// Where a subscriber of datagrams begins.
 pub(super) fn beginning(start: Start) -> Beginning {

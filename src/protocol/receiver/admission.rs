@@ -187,7 +187,7 @@ impl Receiver {
             self.stats.replaced_session += 1;
             return None;
         }
-        let Some(start) = self.beginning(datagram) else {
+        let Some((start, is_pastless)) = self.beginning(datagram) else {
             self.stats.unknown_session += 1;
             return None;
         };
@@ -198,6 +198,7 @@ impl Receiver {
             return None;
         };
         let index = self.place()?;
+        self.stats.pastless += u64::from(is_pastless);
         self.sessions.claims.settle(from);
         let start = self.sessions.recall(session).unwrap_or(start);
         let replaces = self.replace(from, now);

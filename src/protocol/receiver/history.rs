@@ -16,41 +16,24 @@ use crate::protocol::Order;
 use crate::protocol::Receiver;
 use crate::protocol::SourceKey;
 use crate::protocol::Verdict;
-use crate::protocol::receiver::admission::first_offset;
 use crate::protocol::receiver::gaps::Gap;
 use crate::protocol::receiver::gaps::GapState;
 use crate::protocol::receiver::settings::AGAIN;
+use crate::protocol::receiver::settings::TURN;
 use crate::protocol::receiver::source::Batch;
 use crate::protocol::receiver::source::Offer;
 use crate::protocol::receiver::source::Source;
 use crate::time::Time;
 use crate::wire::Body;
 use crate::wire::Datagram;
-use crate::wire::Flags;
 use crate::wire::GoneEntry;
 use crate::wire::Heartbeat;
 use crate::wire::SessionId;
+use crate::wire::Token;
 
 /// How near the connection must be to what comes live, in parts of the reorder window, for gaps there to be asked for: what
 /// is a sixteenth of the window away is there before it is missed.
 const NEAR: u64 = 16;
-
-/// Where a subscriber begins with a source whose past it can have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Beginning {
-    /// With what is heard first.
-    #[default]
-    Live,
-    /// With the oldest that the publisher still holds.
-    Earliest,
-    /// With `offset` of `session`, or of the source heard first when that is 0; of any other with the oldest held.
-    At {
-        /// The session.
-        session: SessionId,
-        /// The first offset wanted.
-        offset: Offset,
-    },
-}
 
 /// A part of a source's history that is to come over a connection to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,8 +53,29 @@ pub(super) struct Fetch {
     cursor: Offset,
     /// Live batches up to here have not been kept.
     until: Offset,
-    /// When it last went on; `None` while it has not been its turn.
-    moved_at: Option<Time>,
+    /// When it last went on, or was opened; later by the time that it has waited since.
+    moved_at: Time,
+    /// Since when it waits for its turn.
+    waits_since: Option<Time>,
+}
+
+impl Fetch {
+    fn begin_turn(&mut self, now: Time) {
+        if let Some(since) = self.waits_since.take() {
+            self.moved_at = self.moved_at + now.since(since);
+        }
+    }
+
+    fn end_turn(&mut self, now: Time) {
+        self.waits_since.get_or_insert(now);
+    }
+}
+
+/// Whose turn it is to be fetched.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Turn {
+    index: usize,
+    since: Time,
 }
 
 /// The connection of a source, as far as it is known.
@@ -117,8 +121,9 @@ impl History {
     }
 
     pub(super) fn forgive(&mut self, away: Duration) {
-        if let Some(at) = self.fetch.as_mut().and_then(|fetch| fetch.moved_at.as_mut()) {
-            *at = *at + away;
+        if let Some(fetch) = &mut self.fetch {
+            fetch.moved_at = fetch.moved_at + away;
+            fetch.waits_since = fetch.waits_since.map(|since| since + away);
         }
     }
 }
@@ -132,7 +137,7 @@ impl Source {
         }
         self.book.heard = base;
         if self.can_fetch(now) {
-            self.open_fetch(base);
+            self.open_fetch(base, now);
             self.note_gap(base, now);
         } else {
             self.note_gap(base, now);
@@ -153,14 +158,14 @@ impl Source {
             self.history.pass(to);
             return Some(false);
         }
-        self.open_fetch(to);
+        self.open_fetch(to, now);
         self.note_gap(to, now);
         Some(true)
     }
 
-    fn open_fetch(&mut self, until: Offset) {
-        let cursor = self.seen;
-        let fetch = self.history.fetch.get_or_insert(Fetch { cursor, until, moved_at: None });
+    fn open_fetch(&mut self, until: Offset, now: Time) {
+        let new = Fetch { cursor: self.seen, until, moved_at: now, waits_since: Some(now) };
+        let fetch = self.history.fetch.get_or_insert(new);
         fetch.until = fetch.until.max(until);
     }
 
@@ -183,9 +188,24 @@ impl Source {
         self.history.is_open()
     }
 
-    /// When the connection is given up, unless it goes on.
+    /// Whether there is something to bring, and a place to bring it from.
+    fn may_be_fetched(&mut self) -> bool {
+        self.is_fetching() && self.is_proved()
+    }
+
+    /// Whether it has answered a STATUS: anybody can forge a heartbeat, whose address and port are then no publisher's.
+    fn is_proved(&self) -> bool {
+        self.report.token != Token(0)
+    }
+
+    /// When the connection is given up, unless it goes on, or has its turn before.
     pub(super) fn fetch_deadline(&self) -> Option<Time> {
-        Some(self.history.fetch?.moved_at? + self.settings.silence)
+        let fetch = self.history.fetch?;
+        let since = fetch.waits_since.unwrap_or(fetch.moved_at);
+        let is_in_line = fetch.waits_since.is_some() && self.is_proved();
+        let others = u32::try_from(self.settings.sources).unwrap_or(u32::MAX);
+        let turns = if is_in_line { TURN.saturating_mul(others) } else { Duration::ZERO };
+        Some(since + self.settings.silence + turns)
     }
 
     /// Nothing comes over the connection: what is too much to be asked for is lost, and the rest is asked for.
@@ -220,7 +240,7 @@ impl Source {
         let range = batch.range;
         let Some(fetch) = &mut self.history.fetch else { return Offer::Refused };
         let skips = range.from > fetch.cursor;
-        (fetch.cursor, fetch.moved_at) = (fetch.cursor.max(range.to), Some(now));
+        (fetch.cursor, fetch.moved_at) = (fetch.cursor.max(range.to), now);
         self.book.heard = self.book.heard.max(range.to);
         if range.from > self.seen {
             self.note_gap(range.from, now);
@@ -251,7 +271,7 @@ impl Source {
             return;
         }
         let range = OffsetRange::new(fetch.cursor, range.to);
-        (fetch.cursor, fetch.moved_at) = (range.to, Some(now));
+        (fetch.cursor, fetch.moved_at) = (range.to, now);
         self.book.heard = self.book.heard.max(range.to);
         self.note_gap(range.to, now);
         self.gaps.give_up(range, reason.into(), |_| true);
@@ -264,23 +284,47 @@ impl Source {
 const NEVER: Time = Time(u64::MAX);
 
 impl Receiver {
-    /// The history that is to come over a connection now; one source's at a time.
+    /// The history that is to come over a connection now; one source's at a time, each for a while.
     pub fn wanted(&mut self, now: Time) -> Option<Wanted> {
         if self.sources.iter().all(|source| !source.history.is_open()) {
             return None;
         }
-        let is_next = |source: &mut Source| source.is_fetching();
-        let current = self.fetching.filter(|index| self.sources.get_mut(*index).is_some_and(is_next));
-        let index = current.or_else(|| self.sources.iter_mut().position(is_next))?;
-        self.fetching = Some(index);
-        let source = self.sources.get_mut(index)?;
-        if let Some(fetch) = &mut source.history.fetch {
-            fetch.moved_at.get_or_insert(now);
-        }
+        let index = self.take_turn(now)?;
+        let source = self.sources.get(index)?;
         let mut address = source.address;
         address.set_port(source.history.port);
         let key = SourceKey(u16::try_from(index).ok()?);
         Some(Wanted { source: key, session: source.session, address })
+    }
+
+    /// Whose turn it is: the same one's until it has had its time and another waits, so that one whose
+    /// history never ends keeps nobody from theirs.
+    fn take_turn(&mut self, now: Time) -> Option<usize> {
+        let last = self.fetching.filter(|turn| now.since(turn.since) < TURN);
+        if let Some(turn) = last
+            && self.sources.get_mut(turn.index).is_some_and(Source::may_be_fetched)
+        {
+            self.begin_turn(turn.index, now);
+            return Some(turn.index);
+        }
+        let first = self.fetching.map_or(0, |turn| turn.index + 1);
+        let count = self.sources.len();
+        let mut around = (first..first + count).map(|at| at % count);
+        let may = |at: &usize| self.sources.get_mut(*at).is_some_and(Source::may_be_fetched);
+        let next = around.find(may);
+        let ended = self.fetching.filter(|turn| next != Some(turn.index));
+        if let Some(fetch) = ended.and_then(|turn| self.sources.get_mut(turn.index)?.history.fetch.as_mut()) {
+            fetch.end_turn(now);
+        }
+        self.fetching = next.map(|index| Turn { index, since: now });
+        self.begin_turn(next?, now);
+        next
+    }
+
+    fn begin_turn(&mut self, index: usize, now: Time) {
+        if let Some(fetch) = self.sources.get_mut(index).and_then(|source| source.history.fetch.as_mut()) {
+            fetch.begin_turn(now);
+        }
     }
 
     /// The connection that was [wanted](Self::wanted) is there: gives the offset to ask for.
@@ -333,49 +377,5 @@ impl Receiver {
             Offer::Refused => Verdict::Refused,
             Offer::Duplicate => Verdict::Duplicate,
         }
-    }
-
-    /// Where the messages of a source begin for somebody who hears `datagram` first. Who wants the past waits for a
-    /// heartbeat, which tells where it can be had.
-    pub(super) fn beginning(&mut self, datagram: &Datagram<'_>) -> Option<Offset> {
-        if self.settings.connected || self.settings.beginning == Beginning::Live {
-            return first_offset(datagram);
-        }
-        let (Body::Heartbeat(heartbeat) | Body::End(heartbeat)) = datagram.body else { return None };
-        let (base, session) = (datagram.header.base(), datagram.header.session());
-        let is_first = self.sources.is_empty();
-        match self.settings.beginning {
-            Beginning::At { session: wanted, offset } if wanted == session || (wanted.0 == 0 && is_first) => {
-                if offset <= base {
-                    self.stats.pastless += u64::from(offset < base && heartbeat.tcp_port.get() == 0);
-                    return Some(offset);
-                }
-                self.stats.pastless += 1;
-            }
-            _ => {}
-        }
-        Some(self.earliest(base, datagram.header.flags(), heartbeat))
-    }
-
-    /// Where a source has come that is joined in its past, and what it says of that.
-    pub(super) fn past<'a>(&self, datagram: &Datagram<'a>) -> Option<(Offset, &'a Heartbeat)> {
-        let wants = !self.settings.connected && self.settings.beginning != Beginning::Live;
-        match datagram.body {
-            Body::Heartbeat(heartbeat) | Body::End(heartbeat) if wants => {
-                Some((datagram.header.base(), heartbeat))
-            }
-            _ => None,
-        }
-    }
-
-    fn earliest(&mut self, base: Offset, flags: Flags, heartbeat: &Heartbeat) -> Offset {
-        if self.settings.fetches && heartbeat.tcp_port.get() != 0 {
-            return Offset(heartbeat.oldest.get()).min(base);
-        }
-        if flags.has(Flags::OPENING) {
-            return Offset::ZERO;
-        }
-        self.stats.pastless += 1;
-        base
     }
 }

@@ -1,6 +1,7 @@
 //! The subscriber's machine: headers and offsets in, verdicts, losses, NAKs and STATUS out.
 
 mod admission;
+mod beginning;
 mod book;
 mod claims;
 mod gaps;
@@ -28,6 +29,7 @@ use core::time::Duration;
 use crate::offset::Offset;
 use crate::offset::OffsetRange;
 use crate::protocol::receiver::admission::Sessions;
+use crate::protocol::receiver::history::Turn;
 use crate::protocol::receiver::join::Join;
 use crate::protocol::receiver::outgoing::Outgoing;
 use crate::protocol::receiver::quiet::Quiet;
@@ -37,9 +39,9 @@ use crate::time::Time;
 use crate::wire::RangeEntry;
 use crate::wire::SessionId;
 
+pub use beginning::Beginning;
 pub use book::Book;
 pub use guard::GUARD_BATCHES;
-pub use history::Beginning;
 pub use history::Wanted;
 pub use line::LineCounters;
 pub use line::LineRow;
@@ -132,7 +134,7 @@ pub struct Receiver {
     /// The source heard last: nearly always the next one, too.
     latest: usize,
     /// The one whose history comes over a connection now.
-    fetching: Option<usize>,
+    fetching: Option<Turn>,
     sessions: Sessions,
     quiet: Quiet,
     joins: Vec<Join>,

@@ -4,8 +4,8 @@ use core::fmt;
 use core::time::Duration;
 
 use crate::protocol::LineId;
+use crate::protocol::receiver::beginning::Beginning;
 use crate::protocol::receiver::guard::GUARD_BATCHES;
-use crate::protocol::receiver::history::Beginning;
 use crate::protocol::receiver::source::Group;
 use crate::wire::GoneReason;
 use crate::wire::Heartbeat;
@@ -177,6 +177,8 @@ impl ReceiverSettings {
 
 /// How long a connection for history that did not come about is not tried again.
 pub(super) const AGAIN: Duration = Duration::from_secs(30);
+/// How long one source's history is fetched while another's waits.
+pub(super) const TURN: Duration = Duration::from_secs(1);
 /// The least round trip of a group that is believed.
 const LEAST_ROUND_TRIP: Duration = Duration::from_micros(20);
 /// The most round trip of a group that is believed: a forged heartbeat must not stop the asking.

@@ -257,3 +257,91 @@ fn an_offset_that_was_not_reached_is_of_another_session() {
     assert_eq!((late.told(), late.connect()), (vec!["up 5 from 10".to_owned()], Some(10)));
     assert_eq!(late.subscription.receiver_ref().stats().pastless, 1);
 }
+
+/// The first is read only as fast as it publishes.
+#[test]
+fn history_without_end_keeps_no_other_source_from_its_own() {
+    let mut late = Late::joined(Beginning::Earliest, (0, 1_000_000));
+    let first = (SESSION, late.home);
+    let second = (SESSION + 1, SocketAddr::from(([10, 0, 1, 2], 4_000)));
+    (late.session, late.home) = second;
+    late.heartbeat(0, 40, PORT);
+    let (mut next, mut turns) = (0, Vec::new());
+    for round in 0..30 {
+        for (session, home) in [second, first] {
+            (late.session, late.home) = (session, home);
+            let base = if session == SESSION { 1_000_000 + 100 * round } else { 40 };
+            late.heartbeat(0, base, PORT);
+        }
+        let whose = late.whose();
+        turns.extend((turns.last() != Some(&whose)).then_some(whose));
+        if whose == Some(SESSION) {
+            late.connect();
+            late.history(next, next + 100);
+            next += 100;
+        } else {
+            (late.session, late.home) = second;
+            assert_eq!(late.connect(), Some(0));
+            let bytes = late.batch(0, 40);
+            late.fetch_of(1, &bytes);
+        }
+        late.pass(100);
+    }
+    assert_eq!(turns, [Some(SESSION), Some(SESSION + 1), Some(SESSION)]);
+    let rows = late.subscription.receiver_ref().rows();
+    let books: Vec<_> = rows.map(|row| (row.book.delivered, row.book.lost)).collect();
+    assert_eq!(books, [(next, 0), (40, 0)]);
+    assert_eq!(next, 2_900);
+}
+
+/// A source that brings nothing costs the others as long as it is waited for alone, and no more.
+#[test]
+fn turns_do_not_keep_a_dead_connection_alive() {
+    let mut late = Late::joined(Beginning::Earliest, (0, 1_000_000));
+    let first = (SESSION, late.home);
+    let second = (SESSION + 1, SocketAddr::from(([10, 0, 1, 2], 4_000)));
+    let mut had = [0, 0];
+    for _ in 0..100 {
+        for (session, home) in [second, first] {
+            (late.session, late.home) = (session, home);
+            late.heartbeat(0, 1_000_000, PORT);
+        }
+        match late.whose() {
+            Some(SESSION) => had[0] += 1,
+            Some(_) => had[1] += 1,
+            None => {}
+        }
+        late.pass(100);
+    }
+    assert!(had.iter().all(|tenths| (28..=33).contains(tenths)), "{had:?}");
+    assert!(!late.is_wanted());
+}
+
+#[test]
+fn nobody_is_dialled_who_has_not_answered() {
+    let mut late = Late::new(Beginning::Earliest, |_| ());
+    late.answers = false;
+    for _ in 0..31 {
+        late.heartbeat(0, 1_000_000, PORT);
+        assert!(!late.is_wanted());
+        late.pass(100);
+    }
+    let told = late.told();
+    assert!(told[1].starts_with("lost 0..") && told[1].ends_with(" timeout"), "{told:?}");
+    late.answers = true;
+    late.heartbeat(0, 1_000_000, PORT);
+    assert!(!late.is_wanted(), "given up");
+}
+
+#[test]
+fn who_is_not_let_in_is_not_counted_as_without_its_past() {
+    let mut late = Late::new(Beginning::Earliest, |settings| settings.sources = 1);
+    late.heartbeat(0, 40, 0);
+    late.session += 1;
+    late.home = SocketAddr::from(([10, 0, 1, 2], 4_000));
+    for _ in 0..5 {
+        late.heartbeat(0, 40, 0);
+    }
+    let stats = late.subscription.receiver_ref().stats();
+    assert_eq!((stats.pastless, stats.refused_sources), (1, 5));
+}

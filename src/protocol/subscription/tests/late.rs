@@ -22,6 +22,10 @@ pub(super) struct Late {
     pub(super) subscription: Subscription,
     now: Time,
     pub(super) session: u64,
+    /// Who is heard.
+    pub(super) home: SocketAddr,
+    /// Whether the publisher answers STATUS.
+    pub(super) answers: bool,
     told: Vec<String>,
 }
 
@@ -31,7 +35,14 @@ impl Late {
         let mut receiver = ReceiverSettings { beginning, fetches: true, ..receiver };
         change(&mut receiver);
         let subscription = Subscription::new(SubscriptionSettings::new(receiver));
-        Self { subscription, now: Time::from_millis(1), session: SESSION, told: Vec::new() }
+        Self {
+            subscription,
+            now: Time::from_millis(1),
+            session: SESSION,
+            home: home(),
+            answers: true,
+            told: Vec::new(),
+        }
     }
 
     /// One that is told by its first heartbeat of `[oldest, base)`.
@@ -59,7 +70,7 @@ impl Late {
 
     pub(super) fn live(&mut self, from: u64, to: u64) {
         let bytes = self.batch(from, to);
-        self.subscription.handle_datagram(self.now, home(), &bytes);
+        self.subscription.handle_datagram(self.now, self.home, &bytes);
         self.steps(&bytes);
     }
 
@@ -69,7 +80,11 @@ impl Late {
     }
 
     pub(super) fn fetch(&mut self, bytes: &[u8]) {
-        assert!(self.subscription.handle_history(self.now, SourceKey(0), bytes));
+        self.fetch_of(0, bytes);
+    }
+
+    pub(super) fn fetch_of(&mut self, source: u16, bytes: &[u8]) {
+        assert!(self.subscription.handle_history(self.now, SourceKey(source), bytes));
         self.steps(bytes);
     }
 
@@ -91,16 +106,41 @@ impl Late {
         let mut bytes = Vec::new();
         let encode = if is_end { wire::encode_end } else { wire::encode_heartbeat };
         encode(&mut bytes, &self.head(base), &heartbeat);
-        self.subscription.handle_datagram(self.now, home(), &bytes);
+        self.subscription.handle_datagram(self.now, self.home, &bytes);
         self.steps(&bytes);
+        if self.answers {
+            self.answer();
+        }
+    }
+
+    /// Answers each STATUS that is due with WELCOME.
+    fn answer(&mut self) {
+        let (mut bytes, head) = (Vec::new(), self.head(0));
+        while let Some((to, status)) = self.subscription.receiver().peek_transmit(self.now) {
+            let datagram = Datagram::decode(status).expect("ours");
+            let wire::Body::Status(status) = datagram.body else {
+                self.subscription.receiver().sent();
+                continue;
+            };
+            let head = Head { session: datagram.header.session(), ..head };
+            let welcome = wire::Welcome { receiver: status.receiver, token: 9.into(), echo: status.time };
+            wire::encode_welcome(&mut bytes, &head, &welcome);
+            self.subscription.receiver().sent();
+            self.subscription.handle_datagram(self.now, to, &bytes);
+        }
     }
 
     /// Makes the connection that is wanted; gives where it begins.
     pub(super) fn connect(&mut self) -> Option<u64> {
         let wanted = self.subscription.receiver().wanted(self.now)?;
-        assert_eq!((wanted.address.ip(), wanted.address.port()), (home().ip(), PORT));
+        assert_eq!((wanted.address.ip(), wanted.address.port()), (self.home.ip(), PORT));
         assert_eq!(wanted.session, SessionId(self.session));
         self.subscription.receiver().begin_history(wanted.source).map(|from| from.0)
+    }
+
+    /// Whose history is wanted now.
+    pub(super) fn whose(&mut self) -> Option<u64> {
+        self.subscription.receiver().wanted(self.now).map(|wanted| wanted.session.0)
     }
 
     pub(super) fn is_wanted(&mut self) -> bool {

@@ -12,6 +12,7 @@ use crate::protocol::sender::token::token;
 use crate::time::Time;
 use crate::wire;
 use crate::wire::Kind;
+use crate::wire::ReceiverId;
 use crate::wire::Status;
 use crate::wire::Token;
 use crate::wire::Welcome;
@@ -63,9 +64,14 @@ impl Sender {
             self.on_leaving(now, from, (next.min(known_end(ring)), status));
         } else if next > known_end(ring) {
             self.stats.statuses_refused += 1;
-        } else if self.on_report(now, from, (next, status), ring) {
+        } else if self.on_report(now, from, (next, status), ring) || self.has_connection(receiver) {
             self.keep_joined(now, from, receiver);
         }
+    }
+
+    /// One that says over a connection how far it is may want a copy beside.
+    fn has_connection(&self, receiver: ReceiverId) -> bool {
+        self.receivers.get(receiver).is_some_and(Receiver::is_attached)
     }
 
     /// Answers a STATUS with the token for the address it came from: smaller than the STATUS, and one for one.

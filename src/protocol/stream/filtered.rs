@@ -89,6 +89,12 @@ impl Feed {
         (!filter.prefixes.is_everything()).then(|| Arc::clone(&filter.prefixes))
     }
 
+    /// Whether the walk for all is its own as well.
+    #[must_use]
+    pub fn goes_along(&self) -> bool {
+        self.filter.as_ref().is_some_and(|filter| filter.is_joined)
+    }
+
     /// Whether it wants other topics than when this was asked last: the [`Sieve`](crate::protocol::Sieve) is to be told
     /// before it goes on.
     pub const fn take_rechosen(&mut self) -> bool {

@@ -50,8 +50,11 @@ impl Sieve {
     }
 
     /// Connection `number` wants these topics from now on, as far as they are not all. Whether it wants the rest of a
-    /// message that has begun stays as it was.
-    pub fn choose(&mut self, number: u32, prefixes: Option<Arc<Prefixes>>) {
+    /// message that has begun stays as it was for one that goes along; another has not decided that yet.
+    pub fn choose(&mut self, number: u32, prefixes: Option<Arc<Prefixes>>, goes_along: bool) {
+        if !goes_along {
+            self.wanted_by.retain(|&one| one != number);
+        }
         if let Some(before) = self.chosen.remove(&number) {
             before.iter().for_each(|prefix| self.trie.remove(prefix, number));
         }
@@ -63,8 +66,7 @@ impl Sieve {
 
     /// Connection `number` is gone.
     pub fn forget(&mut self, number: u32) {
-        self.choose(number, None);
-        self.wanted_by.retain(|&one| one != number);
+        self.choose(number, None, false);
     }
 
     /// Connection `number` goes along from here on, and wants the rest of the message that has begun.

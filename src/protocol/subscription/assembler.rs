@@ -94,9 +94,24 @@ impl Assembler {
         Piece::Kept
     }
 
-    /// What ends before `end` was left out for this subscriber.
-    pub(super) const fn leave_out(&mut self, end: Offset) {
+    /// `range` was left out for this subscriber, and with it whatever another line has brought of the messages at its ends: how
+    /// many offsets that is.
+    pub(super) fn leave_out(&mut self, range: OffsetRange) -> u64 {
+        let (mut offsets, mut bytes, mut end) = (0, 0, range.to);
+        self.runs.retain(|run| {
+            let begins_it = run.range.to == range.from && !run.has_last;
+            let ends_it = run.range.from == range.to && !run.has_first;
+            let goes = !run.is_lost && (begins_it || ends_it);
+            if goes {
+                end = end.max(run.range.to);
+                offsets += run.range.len();
+                bytes += run.bytes.len();
+            }
+            !goes
+        });
+        self.bytes -= bytes;
         self.left_out = Some(end);
+        offsets
     }
 
     /// The offsets `range` are lost: gives them together with the kept fragments of the messages that this cuts.
@@ -265,14 +280,26 @@ mod tests {
     #[test]
     fn the_rest_of_what_was_left_out_is_left_out() {
         let mut assembler = Assembler::default();
-        assembler.leave_out(Offset(4));
+        assert_eq!(assembler.leave_out(range(0, 4)), 0);
         assert_eq!(push(&mut assembler, 4, 0, "b"), Piece::LeftOut);
         assert_eq!(push(&mut assembler, 5, 2, "c"), Piece::LeftOut);
         assert_eq!(push(&mut assembler, 6, 1, "d"), Piece::Kept);
         assert_eq!(push(&mut assembler, 7, 2, "e"), Piece::Complete(range(6, 8)));
-        assembler.leave_out(Offset(9));
+        assert_eq!(assembler.leave_out(range(8, 9)), 0);
         assert_eq!(push(&mut assembler, 9, 1, "f"), Piece::Kept);
         assert_eq!(push(&mut assembler, 10, 2, "g"), Piece::Complete(range(9, 11)));
+    }
+
+    #[test]
+    fn what_came_of_a_message_before_it_was_left_out_goes_with_it() {
+        let mut assembler = Assembler::default();
+        assert_eq!(push(&mut assembler, 0, 1, "a"), Piece::Kept);
+        assert_eq!(push(&mut assembler, 1, 2, "b"), Piece::Complete(range(0, 2)));
+        assert_eq!(push(&mut assembler, 2, 1, "c"), Piece::Kept);
+        assert_eq!(push(&mut assembler, 6, 0, "d"), Piece::Kept);
+        assert_eq!(push(&mut assembler, 8, 1, "e"), Piece::Kept);
+        assert_eq!(assembler.leave_out(range(3, 6)), 2);
+        assert_eq!((assembler.bytes, assembler.runs.len()), (2, 1), "a topic and a byte");
     }
 
     #[test]

@@ -95,10 +95,9 @@ impl Subscription {
     /// One frame that is to be handed on: a step for the user, or nothing to see.
     fn on_frame(&mut self, cursor: &Cursor, frame: &Frame<'_>, range: OffsetRange) -> Option<Step> {
         if frame.flags == FrameFlags::FILTERED {
-            self.count(cursor.source, |book| book.filtered += range.len());
-            if let Some(assembler) = self.assemblers.get_mut(usize::from(cursor.source.0)) {
-                assembler.leave_out(range.to);
-            }
+            let assembler = self.assemblers.get_mut(usize::from(cursor.source.0));
+            let before = assembler.map_or(0, |assembler| assembler.leave_out(range));
+            self.count(cursor.source, |book| book.filtered += range.len() + before);
             return None;
         }
         if frame.flags != FrameFlags::WHOLE {

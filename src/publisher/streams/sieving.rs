@@ -96,7 +96,7 @@ impl Sieving {
         if self.sieve.is_idle() {
             self.jump(ring, ring.sent());
         }
-        self.sieve.choose(number as u32, line.feed.chosen());
+        self.sieve.choose(number as u32, line.feed.chosen(), line.feed.goes_along());
         self.lead(number, line);
     }
 

@@ -145,7 +145,7 @@ impl Rig {
                 let sent = self.ring.sent();
                 self.sieve.jump((sent, self.ring.charge_held(sent).unwrap()));
             }
-            self.sieve.choose(line as u32, feed.chosen());
+            self.sieve.choose(line as u32, feed.chosen(), feed.goes_along());
         }
         self.lead(line);
     }

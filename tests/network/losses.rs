@@ -146,7 +146,7 @@ fn only_heartbeats_are_lost() {
 #[test]
 fn only_repairs_are_lost() {
     let Some(net) = Net::new("repairs") else { return };
-    net.on_arrival(S1, &format!("{DATA} @th,88,8 & 1 == 1 numgen random mod 2 0 drop"));
+    net.on_arrival(S1, &format!("{DATA} @th,88,8 & 1 == 1 numgen inc mod 2 0 drop"));
     net.on_arrival(S1, &format!("{DATA} {FIRST_SENDING} numgen inc mod 50 7 drop"));
     let outcome = Case::default().run(&net);
     outcome.is_complete().has(S1, |account| account.repaired > 0);

@@ -12,6 +12,7 @@ use crate::protocol::sender::token::token;
 use crate::time::Time;
 use crate::wire;
 use crate::wire::Kind;
+use crate::wire::ReceiverId;
 use crate::wire::Status;
 use crate::wire::Token;
 use crate::wire::Welcome;
@@ -63,7 +64,8 @@ impl Sender {
             self.on_leaving(now, from, (next.min(known_end(ring)), status));
         } else if next > known_end(ring) {
             self.stats.statuses_refused += 1;
-        } else if self.on_report(now, from, (next, status), ring) {
+        } else if self.on_report(now, from, (next, status), ring) || self.is_connected(receiver) {
+            // Who has a connection as well reports along that, and hears both.
             self.keep_joined(now, from, receiver);
         }
     }
@@ -106,7 +108,7 @@ impl Sender {
         ring: &Ring,
     ) -> bool {
         let receiver = status.receiver();
-        if self.receivers.get(receiver).is_some_and(Receiver::is_attached) {
+        if self.is_connected(receiver) {
             self.stats.statuses_refused += 1;
             return false;
         }
@@ -150,5 +152,9 @@ impl Sender {
             self.tell(SenderEvent::ReceiverSlow { receiver, address: from, behind });
         }
         true
+    }
+
+    fn is_connected(&self, receiver: ReceiverId) -> bool {
+        self.receivers.get(receiver).is_some_and(Receiver::is_attached)
     }
 }

@@ -229,6 +229,28 @@ fn an_observer_is_sent_a_copy_and_counts_for_nothing() {
     assert_eq!(rig.joined(), []);
 }
 
+/// Its position is what it has taken from the connection; the copy is sent all the same, as long as it asks for it.
+#[test]
+fn who_has_a_connection_as_well_is_sent_a_copy() {
+    let mut rig = rig(block_policy());
+    rig.publish(20);
+    rig.attach(1, 5);
+    rig.greet(JOINED, 1, Token(0), 0);
+    let token = rig.token(1);
+    assert_eq!(rig.greet(JOINED, 1, token, 0), ["welcome r1 to r1 on 2", "heartbeat 20 to r1 on 2"]);
+    assert_eq!((rig.joined(), rig.sender.live(), rig.sender.limit()), (vec![home(1)], 1, rig.grant(5)));
+    for _ in 0..3 {
+        rig.skip(3 * SECOND);
+        rig.status_on(JOINED, 1, at(20));
+        assert_eq!((rig.joined(), rig.sender.limit()), (vec![home(1)], rig.grant(5)));
+    }
+    rig.status_on(JOINED, 1, Says { flags: Status::LEAVING, ..at(20) });
+    assert_eq!((rig.joined(), rig.sender.live()), (vec![], 1), "the connection stands");
+    rig.status_on(JOINED, 1, at(20));
+    rig.skip(6 * SECOND);
+    assert_eq!((rig.joined(), rig.sender.live()), (vec![], 1), "no longer heard there");
+}
+
 #[test]
 fn who_is_evicted_is_out_for_a_second() {
     let mut rig = rig(block_policy());

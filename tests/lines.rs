@@ -440,6 +440,34 @@ fn a_group_and_a_publisher_that_is_joined_are_lines_of_one_subscriber() {
 }
 
 #[test]
+fn a_publisher_that_is_joined_and_connected_to_is_heard_both_ways() {
+    let join = "udp://127.0.0.1:47122?interface=lo&join=yes";
+    let builder = Publisher::builder().udp(join).tcp("tcp://127.0.0.1:0").policy(Policy::BLOCK);
+    let mut publisher = builder.open().unwrap();
+    let stream = format!("tcp://{}", publisher.stream_address().unwrap());
+    let (heard, _) = follow(Subscriber::builder().udp(join).tcp(&stream));
+    publisher.wait_for(1, PATIENCE).unwrap();
+    let mut index = 0;
+    // Until it has joined, and then some more.
+    let mut left = 100;
+    while left > 0 {
+        publish(&mut publisher, index, index + 20);
+        index += 20;
+        publisher.flush().unwrap();
+        left -= publisher.lines()[0].destinations.min(1);
+        thread::park_timeout(Duration::from_millis(1));
+        assert!(index < 600_000, "it never joins: {:?}", publisher.stats().sender);
+    }
+    assert_eq!(publisher.stats().receivers, 1, "{:?}", publisher.receivers());
+    publisher.finish(PATIENCE).unwrap();
+    let heard = heard.join().unwrap();
+    assert_eq!((heard.messages, heard.lost, heard.down), (index, 0, DownReason::Ended));
+    let [joined, stream] = [0, 1].map(|line| heard.source.lines[line].stats);
+    println!("{joined:?}\n{stream:?}");
+    assert!(joined.first + joined.duplicate > 0 && stream.first + stream.duplicate > 0);
+}
+
+#[test]
 fn lines_that_do_not_fit_together_are_refused_with_a_remedy() {
     let error = |builder: SubscriberBuilder| builder.open().map(drop).unwrap_err();
     let (a, b) =

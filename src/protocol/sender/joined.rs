@@ -32,7 +32,7 @@ struct Member {
     heard: Time,
 }
 
-/// Those who joined, by id.
+/// Those who joined, by id, and at most one at a place: who says there that it is another is not sent another copy.
 #[derive(Debug)]
 pub(super) struct Joined {
     members: Vec<Member>,
@@ -51,23 +51,32 @@ impl Joined {
         self.members.len()
     }
 
-    fn has_room_for(&self, receiver: ReceiverId) -> bool {
-        self.members.len() < self.most || self.find(receiver).is_ok()
+    fn has_room_for(&self, receiver: ReceiverId, origin: Origin) -> bool {
+        self.members.len() < self.most || self.find(receiver).is_ok() || self.is_taken(origin)
+    }
+
+    fn is_taken(&self, origin: Origin) -> bool {
+        self.members.iter().any(|member| member.origin == origin)
     }
 
     /// Takes a receiver in, at the place that it was heard from, or notes that it is there still.
     fn keep(&mut self, now: Time, (receiver, origin): (ReceiverId, Origin), live_for: Duration) {
-        match self.find(receiver) {
-            Ok(at) => {
-                let Some(member) = self.members.get_mut(at) else { return };
-                self.version += u64::from(member.origin != origin);
-                (member.origin, member.heard) = (origin, now);
-            }
-            Err(at) => {
-                self.members.insert(at, Member { receiver, origin, heard: now });
-                self.version += 1;
-                self.check_at = self.check_at.min(now + live_for);
-            }
+        if !self.is_at(receiver, origin) {
+            self.put(receiver, origin);
+            self.check_at = self.check_at.min(now + live_for);
+        }
+        self.hear(now, receiver, origin);
+    }
+
+    /// Puts a receiver at a place, instead of whoever was there.
+    fn put(&mut self, receiver: ReceiverId, origin: Origin) {
+        let was = self.members.len();
+        let is_taken = self.is_taken(origin);
+        self.members.retain(|member| member.receiver != receiver && member.origin != origin);
+        let is_moved = self.members.len() + usize::from(is_taken) < was;
+        self.version += u64::from(is_moved || !is_taken);
+        if let Err(at) = self.find(receiver) {
+            self.members.insert(at, Member { receiver, origin, heard: Time::ZERO });
         }
     }
 
@@ -117,11 +126,7 @@ impl Joined {
 impl Sender {
     /// Where everything is to be sent beside where it always goes: each place once.
     pub fn joined(&self) -> impl Iterator<Item = Origin> {
-        let members = &self.joined.members;
-        let is_first = |(at, member): &(usize, &Member)| {
-            members.iter().take(*at).all(|earlier| earlier.origin != member.origin)
-        };
-        members.iter().enumerate().filter(is_first).map(|(_, member)| member.origin)
+        self.joined.members.iter().map(|member| member.origin)
     }
 
     /// Changes whenever [`joined`](Self::joined) does.
@@ -188,7 +193,7 @@ impl Sender {
 
     /// Whether there is room for it, if it has to join.
     pub(super) fn may_join(&self, from: Origin, receiver: ReceiverId) -> bool {
-        self.settings.kind(from.line) != LineKind::Joined || self.joined.has_room_for(receiver)
+        self.settings.kind(from.line) != LineKind::Joined || self.joined.has_room_for(receiver, from)
     }
 
     /// It takes its leave from where it is.

@@ -64,14 +64,10 @@ impl Sender {
             self.on_leaving(now, from, (next.min(known_end(ring)), status));
         } else if next > known_end(ring) {
             self.stats.statuses_refused += 1;
-        } else if self.on_report(now, from, (next, status), ring) || self.has_connection(receiver) {
+        } else if self.on_report(now, from, (next, status), ring) || self.is_connected(receiver) {
+            // Who has a connection as well reports along that, and hears both.
             self.keep_joined(now, from, receiver);
         }
-    }
-
-    /// One that says over a connection how far it is may want a copy beside.
-    fn has_connection(&self, receiver: ReceiverId) -> bool {
-        self.receivers.get(receiver).is_some_and(Receiver::is_attached)
     }
 
     /// Answers a STATUS with the token for the address it came from: smaller than the STATUS, and one for one.
@@ -112,7 +108,7 @@ impl Sender {
         ring: &Ring,
     ) -> bool {
         let receiver = status.receiver();
-        if self.receivers.get(receiver).is_some_and(Receiver::is_attached) {
+        if self.is_connected(receiver) {
             self.stats.statuses_refused += 1;
             return false;
         }
@@ -156,5 +152,9 @@ impl Sender {
             self.tell(SenderEvent::ReceiverSlow { receiver, address: from, behind });
         }
         true
+    }
+
+    fn is_connected(&self, receiver: ReceiverId) -> bool {
+        self.receivers.get(receiver).is_some_and(Receiver::is_attached)
     }
 }

@@ -32,8 +32,8 @@ pub(super) enum Piece {
         /// Nothing more comes of the message.
         ends: bool,
     },
-    /// It belongs to a message whose beginning was left out for this subscriber.
-    LeftOut,
+    /// These offsets belong to a message whose beginning was left out for this subscriber.
+    LeftOut(OffsetRange),
     /// It belongs to a message that began before the subscriber was entitled to anything.
     Foreign(OffsetRange),
 }
@@ -73,8 +73,7 @@ impl Assembler {
             return Piece::Foreign(extent);
         }
         if !has_first && self.left_out == Some(offset) {
-            self.left_out = Some(range.to).filter(|_| !has_last);
-            return Piece::LeftOut;
+            return Piece::LeftOut(self.drop_left_out(extent, has_last));
         }
         let index = self.insert(Run { range, has_first, has_last, ..Run::default() }, frame);
         let count = self.runs.len();
@@ -94,24 +93,11 @@ impl Assembler {
         Piece::Kept
     }
 
-    /// `range` was left out for this subscriber, and with it whatever another line has brought of the messages at its ends: how
-    /// many offsets that is.
-    pub(super) fn leave_out(&mut self, range: OffsetRange) -> u64 {
-        let (mut offsets, mut bytes, mut end) = (0, 0, range.to);
-        self.runs.retain(|run| {
-            let begins_it = run.range.to == range.from && !run.has_last;
-            let ends_it = run.range.from == range.to && !run.has_first;
-            let goes = !run.is_lost && (begins_it || ends_it);
-            if goes {
-                end = end.max(run.range.to);
-                offsets += run.range.len();
-                bytes += run.bytes.len();
-            }
-            !goes
-        });
-        self.bytes -= bytes;
-        self.left_out = Some(end);
-        offsets
+    /// The offsets `range` were left out for this subscriber: gives them together with the kept fragments of the
+    /// messages that this cuts, which another line brought. A message is left out whole, so they go as well.
+    pub(super) fn leave_out(&mut self, range: OffsetRange) -> OffsetRange {
+        let extent = self.extent(range, false, false);
+        self.drop_left_out(extent, false)
     }
 
     /// The offsets `range` are lost: gives them together with the kept fragments of the messages that this cuts.
@@ -209,6 +195,17 @@ impl Assembler {
         }
     }
 
+    /// Forgets the runs in `extent`, of which the message at its end may go on, unless it `ends` there.
+    fn drop_left_out(&mut self, extent: OffsetRange, ends: bool) -> OffsetRange {
+        let is_in = |run: &Run| extent.from <= run.range.from && run.range.to <= extent.to && !run.is_lost;
+        let ends =
+            ends || self.runs.iter().any(|run| is_in(run) && run.range.to == extent.to && run.has_last);
+        self.left_out = Some(extent.to).filter(|_| !ends);
+        self.runs.retain(|run| !is_in(run));
+        self.bytes = self.runs.iter().map(|run| run.bytes.len()).sum();
+        extent
+    }
+
     /// Forgets the run `[from, to)`, if that is one.
     fn drop_run_at(&mut self, from: Offset, to: Offset) {
         self.runs.retain(|run| run.range != OffsetRange::new(from, to));
@@ -280,26 +277,31 @@ mod tests {
     #[test]
     fn the_rest_of_what_was_left_out_is_left_out() {
         let mut assembler = Assembler::default();
-        assert_eq!(assembler.leave_out(range(0, 4)), 0);
-        assert_eq!(push(&mut assembler, 4, 0, "b"), Piece::LeftOut);
-        assert_eq!(push(&mut assembler, 5, 2, "c"), Piece::LeftOut);
+        assert_eq!(assembler.leave_out(range(1, 4)), range(1, 4));
+        assert_eq!(push(&mut assembler, 4, 0, "b"), Piece::LeftOut(range(4, 5)));
+        assert_eq!(push(&mut assembler, 5, 2, "c"), Piece::LeftOut(range(5, 6)));
         assert_eq!(push(&mut assembler, 6, 1, "d"), Piece::Kept);
         assert_eq!(push(&mut assembler, 7, 2, "e"), Piece::Complete(range(6, 8)));
-        assert_eq!(assembler.leave_out(range(8, 9)), 0);
+        assert_eq!(assembler.leave_out(range(8, 9)), range(8, 9));
         assert_eq!(push(&mut assembler, 9, 1, "f"), Piece::Kept);
         assert_eq!(push(&mut assembler, 10, 2, "g"), Piece::Complete(range(9, 11)));
     }
 
     #[test]
-    fn what_came_of_a_message_before_it_was_left_out_goes_with_it() {
+    fn what_is_kept_of_a_message_that_is_left_out_goes_with_it() {
         let mut assembler = Assembler::default();
-        assert_eq!(push(&mut assembler, 0, 1, "a"), Piece::Kept);
-        assert_eq!(push(&mut assembler, 1, 2, "b"), Piece::Complete(range(0, 2)));
-        assert_eq!(push(&mut assembler, 2, 1, "c"), Piece::Kept);
-        assert_eq!(push(&mut assembler, 6, 0, "d"), Piece::Kept);
-        assert_eq!(push(&mut assembler, 8, 1, "e"), Piece::Kept);
-        assert_eq!(assembler.leave_out(range(3, 6)), 2);
-        assert_eq!((assembler.bytes, assembler.runs.len()), (2, 1), "a topic and a byte");
+        push(&mut assembler, 1, 2, "of another");
+        push(&mut assembler, 2, 1, "a");
+        push(&mut assembler, 4, 0, "c");
+        push(&mut assembler, 6, 2, "e");
+        push(&mut assembler, 7, 1, "of the next");
+        assert_eq!(assembler.leave_out(range(3, 4)), range(2, 5));
+        assert_eq!(push(&mut assembler, 5, 0, "d"), Piece::LeftOut(range(5, 7)));
+        assert_eq!(assembler.kept_bytes(), "of another".len() + "tof the next".len());
+        assert_eq!(push(&mut assembler, 8, 2, ""), Piece::Complete(range(7, 9)));
+        assert_eq!(assembler.leave_out(range(9, 10)), range(9, 10), "the message before it is whole");
+        assert_eq!(assembler.take_unfinished(), Some(range(1, 2)));
+        assert_eq!(assembler.take_unfinished(), None);
     }
 
     #[test]

@@ -96,8 +96,8 @@ impl Subscription {
     fn on_frame(&mut self, cursor: &Cursor, frame: &Frame<'_>, range: OffsetRange) -> Option<Step> {
         if frame.flags == FrameFlags::FILTERED {
             let assembler = self.assemblers.get_mut(usize::from(cursor.source.0));
-            let before = assembler.map_or(0, |assembler| assembler.leave_out(range));
-            self.count(cursor.source, |book| book.filtered += range.len() + before);
+            let left_out = assembler.map_or(range, |assembler| assembler.leave_out(range));
+            self.count(cursor.source, |book| book.filtered += left_out.len());
             return None;
         }
         if frame.flags != FrameFlags::WHOLE {
@@ -119,8 +119,8 @@ impl Subscription {
         let assembler = self.assemblers.get_mut(usize::from(cursor.source.0))?;
         match assembler.push(offset, frame, start, self.fragments) {
             Piece::Kept => None,
-            Piece::LeftOut => {
-                self.count(cursor.source, |book| book.filtered += 1);
+            Piece::LeftOut(range) => {
+                self.count(cursor.source, |book| book.filtered += range.len());
                 None
             }
             Piece::Foreign(range) => {

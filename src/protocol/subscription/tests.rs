@@ -4,6 +4,7 @@ mod connected;
 mod history;
 mod joining;
 mod late;
+mod left_out;
 mod lined;
 mod lines;
 mod memory;

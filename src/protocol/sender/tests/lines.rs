@@ -200,22 +200,37 @@ fn who_leaves_or_falls_silent_is_sent_nothing_more() {
 }
 
 #[test]
-fn no_more_join_than_may_and_one_place_is_one_destination() {
+fn no_more_join_than_may() {
     let mut rig = rig(drop_policy());
     (1..=3).for_each(|id| rig.welcome_in(id));
     rig.greet(JOINED, 4, Token(0), 0);
     let token = rig.token(4);
     assert_eq!(rig.greet(JOINED, 4, token, 0), ["welcome r4 to r4 on 2"]);
     assert_eq!((rig.joined().len(), rig.sender.live(), rig.sender.stats().joins_refused), (3, 3, 1));
-    let leaves = Says { flags: Status::LEAVING, ..at(0) };
-    rig.status_on(JOINED, 3, leaves);
-    // Another receiver at the place of the first.
-    let bytes = rig.encode_status(5, Token(0), at(0));
-    rig.hand_in(origin(1, JOINED), &bytes);
-    let token = rig.tokens[&(5, home(1))];
-    let bytes = rig.encode_status(5, token, at(0));
-    rig.hand_in(origin(1, JOINED), &bytes);
-    assert_eq!(rig.joined(), [home(1), home(2)]);
+}
+
+#[test]
+fn one_place_is_one_copy_whoever_says_to_be_there() {
+    let mut rig = rig(drop_policy());
+    let join_at = |rig: &mut Rig, place, id| {
+        for token in [None, Some(())] {
+            let token = token.map_or(Token(0), |()| rig.tokens[&(id, home(place))]);
+            let bytes = rig.encode_greeting(id, token, Says { flags: Status::OBSERVER, time: 9, ..at(0) });
+            rig.hand_in(origin(place, JOINED), &bytes);
+        }
+    };
+    join_at(&mut rig, 9, 1);
+    let version = rig.sender.joined_version();
+    (2..=50).for_each(|id| join_at(&mut rig, 9, id));
+    assert_eq!((rig.joined(), rig.sender.joined_version()), (vec![home(9)], version));
+    (51..=52).for_each(|id| join_at(&mut rig, id, id));
+    assert_eq!((rig.joined(), rig.sender.stats().joins_refused), (vec![home(9), home(51), home(52)], 0));
+    join_at(&mut rig, 9, 53);
+    assert_eq!(rig.joined(), [home(51), home(52), home(9)], "there is room where one is already");
+    let version = rig.sender.joined_version();
+    join_at(&mut rig, 51, 53);
+    assert_eq!(rig.joined(), [home(52), home(51)], "it has moved to where another was");
+    assert!(rig.sender.joined_version() > version);
 }
 
 #[test]
@@ -227,6 +242,28 @@ fn an_observer_is_sent_a_copy_and_counts_for_nothing() {
     assert_eq!((rig.joined(), rig.sender.live(), rig.sender.limit()), (vec![home(1)], 0, None));
     rig.greet(JOINED, 1, token, Status::OBSERVER | Status::LEAVING);
     assert_eq!(rig.joined(), []);
+}
+
+/// Its position is what it has taken from the connection; the copy is sent all the same, as long as it asks for it.
+#[test]
+fn who_has_a_connection_as_well_is_sent_a_copy() {
+    let mut rig = rig(block_policy());
+    rig.publish(20);
+    rig.attach(1, 5);
+    rig.greet(JOINED, 1, Token(0), 0);
+    let token = rig.token(1);
+    assert_eq!(rig.greet(JOINED, 1, token, 0), ["welcome r1 to r1 on 2", "heartbeat 20 to r1 on 2"]);
+    assert_eq!((rig.joined(), rig.sender.live(), rig.sender.limit()), (vec![home(1)], 1, rig.grant(5)));
+    for _ in 0..3 {
+        rig.skip(3 * SECOND);
+        rig.status_on(JOINED, 1, at(20));
+        assert_eq!((rig.joined(), rig.sender.limit()), (vec![home(1)], rig.grant(5)));
+    }
+    rig.status_on(JOINED, 1, Says { flags: Status::LEAVING, ..at(20) });
+    assert_eq!((rig.joined(), rig.sender.live()), (vec![], 1), "the connection stands");
+    rig.status_on(JOINED, 1, at(20));
+    rig.skip(6 * SECOND);
+    assert_eq!((rig.joined(), rig.sender.live()), (vec![], 1), "no longer heard there");
 }
 
 #[test]

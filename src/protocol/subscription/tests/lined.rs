@@ -143,23 +143,6 @@ impl Lined {
     pub(super) fn news(&mut self) -> Vec<LineNews> {
         core::iter::from_fn(|| self.subscription.receiver().poll_line()).collect()
     }
-
-    /// One frame of a message in several.
-    pub(super) fn fragment(&mut self, line: u8, offset: u64, flags: FrameFlags, topic: &[u8]) {
-        let mut bytes = vec![0; 4_096];
-        let end = 32 + wire::put_frame(&mut bytes[32..], flags, topic, &offset.to_le_bytes()).unwrap();
-        bytes.truncate(end);
-        wire::seal_batch(&mut bytes, &self.head(offset), 1);
-        self.take(line, host(1, line), &bytes);
-    }
-
-    /// A run of messages that were left out.
-    pub(super) fn left_out(&mut self, line: u8, from: u64, to: u64) {
-        let mut bytes = vec![0; 36];
-        wire::put_filtered(&mut bytes[32..], (to - from) as u16).unwrap();
-        wire::seal_batch(&mut bytes, &self.head(from), (to - from) as u16);
-        self.take(line, host(1, line), &bytes);
-    }
 }
 
 /// Whether a STATUS is of session 0.

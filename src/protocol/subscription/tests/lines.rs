@@ -12,9 +12,7 @@ use super::lined::host;
 use super::*;
 use crate::protocol::LineId;
 use crate::protocol::LineNews;
-use crate::protocol::Prefixes;
 use crate::time::Jitter;
-use crate::wire::FrameFlags;
 use crate::wire::GoneEntry;
 use crate::wire::GoneReason;
 
@@ -338,23 +336,4 @@ fn what_a_connection_cannot_bring_is_lost_unless_another_line_may_bring_it() {
     lined.pass(0);
     assert_eq!(lined.told.last().map(String::as_str), Some("lost 1..4 overrun"));
     assert_eq!(lined.messages, [0, 4]);
-}
-
-/// One line brings the beginning of an unwanted message before the connection says that it was left out.
-#[test]
-fn fragments_of_what_is_left_out_are_left_out_with_it() {
-    let mut lined = Lined::new(2, |settings| settings.connection = Some(LineId(B)));
-    lined.subscription.set_topics(Prefixes::new(["a"]));
-    for message in 0..5_u64 {
-        let at = 3 * message;
-        lined.fragment(A, at, FrameFlags::FIRST, b"b");
-        lined.left_out(B, at, at + 3);
-        lined.fragment(A, at + 1, FrameFlags::default(), b"");
-        lined.fragment(A, at + 2, FrameFlags::LAST, b"");
-    }
-    lined.position(A, 15, true);
-    lined.position(B, 15, true);
-    lined.pass(10);
-    let book = lined.subscription.receiver_ref().rows().next().map(|row| row.book).unwrap();
-    assert_eq!((book.filtered, book.lost, book.pending()), (15, 0, 0), "{:?}", lined.told);
 }
